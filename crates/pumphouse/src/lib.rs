@@ -1,0 +1,3 @@
+//! The parts of the binary, in the order an event meets them.
+
+pub mod config;

@@ -129,7 +129,7 @@ mod tests {
                 .expect("a stream")
                 .collect::<Result<_, _>>()
                 .expect("batches");
-            assert_eq!(read, [batch.clone()], "{compression:?}");
+            assert_eq!(read, std::slice::from_ref(&batch), "{compression:?}");
         }
     }
 

@@ -367,13 +367,13 @@ impl Query<'_> {
         let given = self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let address = self.client.address(url_index, own.into_iter().chain(given));
         let request = self.client.http().post(address).timeout(self.timeout).body(self.sql.to_owned());
-        let response = request.send().await.map_err(|error| match was_not_sent(&error) {
-            true => QueryError::NotSent(causes(&error)),
-            false => QueryError::Lost(causes(&error)),
+        let response = request.send().await.map_err(|error| {
+            let reason = causes(&error);
+            if was_not_sent(&error) { QueryError::NotSent(reason) } else { QueryError::Lost(reason) }
         })?;
         let (status, code) = (response.status().as_u16(), exception_code(response.headers()));
         let (body, whole) = read_body(response, ANSWER_BYTES_MAX).await;
-        if let Some(error) = ServerError::from_answer(status, code, &String::from_utf8_lossy(&tail(&body))) {
+        if let Some(error) = ServerError::from_answer(status, code, &String::from_utf8_lossy(tail(&body))) {
             return Err(QueryError::Server(error));
         }
         match whole {

@@ -114,8 +114,29 @@ impl Kind {
             60 | 81 | 218 => Self::MissingTable,
             7..=10 | 15 | 16 | 20 | 47 | 50 | 53 | 70 | 122 | 728 => Self::ColumnMismatch,
             115 | 452 | 471 | 472 => Self::Setting,
-            6 | 25..=27 | 32 | 33 | 38 | 41 | 69 | 72 | 117 | 128 | 130 | 131 | 190 => Self::BadRow,
-            321 | 349 | 376 | 407 | 441 | 467 | 469 | 675 | 676 | 691 => Self::BadRow,
+            6
+            | 25..=27
+            | 32
+            | 33
+            | 38
+            | 41
+            | 69
+            | 72
+            | 117
+            | 128
+            | 130
+            | 131
+            | 190
+            | 321
+            | 349
+            | 376
+            | 407
+            | 441
+            | 467
+            | 469
+            | 675
+            | 676
+            | 691 => Self::BadRow,
             159 | 160 | 209 | 210 => Self::Timeout,
             225 | 236 | 244 | 254 | 285 | 286 | 289 | 319 | 369 | 659 | 904 | 999 => Self::Replica,
             _ => Self::Unknown,
@@ -182,6 +203,7 @@ impl ServerError {
     /// on 26.7: the client gets the error, the source holds the rows). Without views, read-only, memory and
     /// conversions may still fail at the second table partition when the first is already there.
     #[must_use]
+    #[expect(clippy::match_same_arms, reason = "one arm for each line of the table")]
     pub fn proves_nothing_landed(&self, has_views: bool) -> bool {
         match (self.kind, self.code) {
             _ if self.stage == Stage::Beyond => false,

@@ -9,7 +9,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
 
 use crate::arrow_stream::Body;
-use crate::client::{Client, causes, exception_code, read_body, was_not_sent};
+use crate::client::{Client, QueryError, causes, exception_code, read_body, was_not_sent};
 use crate::exception::{DEADLINE_MARK, ServerError};
 use crate::quote;
 
@@ -59,7 +59,7 @@ pub enum InsertAnswer {
 pub enum Refusal {
     /// Nothing was sent.
     NotSent(String),
-    /// The server refused before it wrote anything.
+    /// The server refused before it wrote anything; perhaps already the question for its settings.
     Server(ServerError),
 }
 
@@ -79,6 +79,7 @@ impl Client {
     pub async fn insert(&self, insert: &Insert<'_>) -> InsertAnswer {
         let known = match self.known_settings(insert.url_index, &VERSIONED).await {
             Ok(known) => known,
+            Err(QueryError::Server(error)) => return InsertAnswer::Refused(Refusal::Server(error)),
             Err(error) => return InsertAnswer::Refused(Refusal::NotSent(error.to_string())),
         };
         let statement = statement(insert);

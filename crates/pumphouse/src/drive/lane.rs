@@ -34,6 +34,8 @@ use crate::telemetry::event;
 
 /// Longest sleep while nothing happens; every event wakes the thread earlier.
 const IDLE_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How often lag and memory are noted.
+const STANDING_EVERY: Duration = Duration::from_millis(500);
 /// How long an offset commit may stay unanswered before the membership ends.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -118,6 +120,7 @@ pub struct Lane {
     pub(super) mailbox: Mailbox,
     pub(super) report: Arc<LaneReport>,
     pub(super) end: Option<End>,
+    standing_due: Time,
     answers: Receiver<(u64, Answer)>,
 }
 
@@ -149,6 +152,7 @@ impl Lane {
             mailbox,
             report,
             end: None,
+            standing_due: Time::default(),
             answers,
         })
     }
@@ -284,6 +288,13 @@ impl Lane {
         if self.pump.wake_at().is_some_and(|at| self.shared.clock.now() >= at) {
             self.step(Input::Tick);
         }
+        if self.shared.clock.now() >= self.standing_due {
+            self.standing_due = self.shared.clock.now().after(STANDING_EVERY);
+            self.report_standing();
+        }
+    }
+
+    fn report_standing(&self) {
         let paused = self.pump.is_paused();
         if self.report.pause_changed(paused) {
             let name = if paused { event::PAUSED } else { event::RESUMED };

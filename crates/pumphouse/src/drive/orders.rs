@@ -12,7 +12,7 @@ use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
 use rdkafka::error::KafkaResult;
 
 use super::lane::{Answer, End, Lane, Mailbox, Shared, commit_timeout};
-use super::ready;
+use super::{faults, ready};
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
 use crate::sink::payload::Payload;
@@ -44,7 +44,7 @@ impl Lane {
             Effect::Rejoin => self.rejoin(),
             Effect::Leave => self.end = Some(End::Left),
             Effect::Halt(reason) => {
-                let fault = ready::halt_fault(&self.shared.stream, &reason);
+                let fault = faults::halted(&self.shared.stream, &reason);
                 self.end = Some(End::Halted(Box::new(fault)));
             }
         }
@@ -116,7 +116,7 @@ impl Lane {
                 self.step(Input::Lost);
             }
             Err(error) => {
-                let fault = ready::client_fault(&self.shared.stream, &error);
+                let fault = faults::client(&self.shared.stream, &error);
                 self.end = Some(End::Halted(Box::new(fault)));
             }
         }

@@ -2,5 +2,9 @@
 
 pub mod command;
 pub mod config;
+pub mod decode;
+pub mod drive;
 pub mod fault;
+pub mod sink;
+pub mod source;
 pub mod telemetry;

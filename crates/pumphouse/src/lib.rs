@@ -1,3 +1,4 @@
 //! The parts of the binary, in the order an event meets them.
 
 pub mod config;
+pub mod decode;

@@ -1,3 +1,6 @@
 //! The parts of the binary, in the order an event meets them.
 
+pub mod command;
 pub mod config;
+pub mod fault;
+pub mod telemetry;

@@ -120,18 +120,31 @@ pub(crate) fn measure(path: &str, text: &str, file: &syn::File, whole: bool) -> 
     }
 }
 
-/// Files that `#[cfg(test)] mod name;` points to.
+/// Files that `#[cfg(test)] mod name;` points to, with or without `#[path]`.
 fn test_modules_elsewhere(path: &str, file: &syn::File) -> Vec<String> {
-    let stem = path.trim_end_matches(".rs");
-    let folder = match stem.rsplit_once('/') {
-        Some((folder, "mod" | "lib" | "main")) => folder,
-        _ => stem,
+    let (here, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let below = match name {
+        "mod.rs" | "lib.rs" | "main.rs" => here,
+        _ => path.trim_end_matches(".rs"),
     };
     let modules = file.items.iter().filter_map(|item| match item {
-        syn::Item::Mod(module) if module.content.is_none() && is_test(&module.attrs) => Some(&module.ident),
+        syn::Item::Mod(module) if module.content.is_none() && is_test(&module.attrs) => Some(module),
         _ => None,
     });
-    modules.flat_map(|name| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]).collect()
+    let places = |module: &syn::ItemMod| match path_attribute(&module.attrs) {
+        Some(said) => vec![format!("{here}/{said}")],
+        None => vec![format!("{below}/{}.rs", module.ident), format!("{below}/{}/mod.rs", module.ident)],
+    };
+    modules.flat_map(places).collect()
+}
+
+fn path_attribute(attributes: &[syn::Attribute]) -> Option<String> {
+    attributes.iter().find_map(|attribute| match &attribute.meta {
+        syn::Meta::NameValue(said) if said.path.is_ident("path") => {
+            Some(said.value.to_token_stream().to_string().trim_matches('"').to_owned())
+        }
+        _ => None,
+    })
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
@@ -265,6 +278,16 @@ mod tests {
         let source = example();
         let [function] = source.functions.as_slice() else { panic!("one function outside tests") };
         assert_eq!((function.name.as_str(), function.lines(), function.arguments), ("plain", 3, 2));
+    }
+
+    #[test]
+    fn a_test_module_in_a_file_of_its_own_is_a_test() {
+        let parent = "//! A.\n#[cfg(test)]\n#[path = \"a_tests.rs\"]\nmod tests;\n#[cfg(test)]\nmod world;\n";
+        let files = [("src/a.rs", parent), ("src/a_tests.rs", "//! B.\n"), ("src/a/world.rs", "//! C.\n")];
+        let (sources, findings) = parse_all(&Tree::of(&files));
+        let tests: Vec<&str> =
+            sources.iter().filter(|source| source.is_test()).map(|source| &*source.path).collect();
+        assert_eq!((tests, findings), (vec!["src/a/world.rs", "src/a_tests.rs"], vec![]));
     }
 
     #[test]

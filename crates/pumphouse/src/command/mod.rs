@@ -1,0 +1,3 @@
+//! The subcommands, one file each; nothing below them knows the command line.
+
+pub mod explain;

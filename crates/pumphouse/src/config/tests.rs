@@ -240,7 +240,7 @@ fn lineage_can_be_renamed_or_left_out_but_not_doubled() {
 #[test]
 fn kafka_properties_pass_through_or_are_refused_with_a_code() {
     let text = "properties: { security.protocol: SASL_SSL, sasl.mechanism: PLAIN, sasl.password: hunter2, group.protocol: consumer, group.instance.id: pod-0 }";
-    let settings = read(&file("", text, "", "")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let settings = read(&file("", text, "lanes: 1", "")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(settings.kafka.properties["sasl.password"].reveal(), "hunter2");
     assert_eq!(settings.kafka.properties.len(), 5);
     for name in
@@ -256,6 +256,7 @@ fn kafka_properties_pass_through_or_are_refused_with_a_code() {
         ("security.protocol: SASL_SSL", "needs `sasl.mechanism`"),
         ("group.remote.assignor: uniform", "works only with"),
         ("statistics.interval.ms: 5", "the metrics depend on it"),
+        ("group.instance.id: pod-0", "2 lanes of this process would fence each other"),
     ] {
         let told = one_mistake(&file("", &format!("properties: {{ {name} }}"), "", ""));
         assert!(told.contains(what), "{told}");

@@ -57,6 +57,7 @@ const BANS: &[Ban] = &[
             &["tracing"],
             &["log", ":", ":"],
             &["std", ":", ":", "fs"],
+            &["std", ":", ":", "env"],
             &["std", ":", ":", "net"],
         ],
         rule: "input-output",

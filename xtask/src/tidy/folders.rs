@@ -83,7 +83,7 @@ const BANS: &[Ban] = &[
             "crates/pumphouse/src/command/",
             "crates/pumphouse/src/main.rs",
         ],
-        words: &[&["tokio", ":", ":", "spawn"], &["task", ":", ":", "spawn"], &["spawn_blocking"]],
+        words: &[&["tokio", ":", ":", "spawn"], &["task", ":", ":", "spawn"]],
         rule: "spawn",
         advice: "a task nobody joins outlives its lane: `drive` owns the tasks",
     },

@@ -1,3 +1,7 @@
 //! The parts of the binary, in the order an event meets them.
 
 pub mod config;
+pub mod embedded;
+
+pub mod cli;
+pub mod command;

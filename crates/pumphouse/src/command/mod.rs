@@ -1,3 +1,6 @@
 //! The subcommands, one file each; nothing below them knows the command line.
 
 pub mod explain;
+pub mod internal;
+
+mod servers;

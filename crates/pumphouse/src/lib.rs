@@ -1,3 +1,5 @@
 //! The parts of the binary, in the order an event meets them.
 
+pub mod command;
 pub mod config;
+pub mod demo;

@@ -110,6 +110,7 @@ impl ColumnType {
         "LowCardinality",
         "Nullable",
         "Array",
+        "Map",
     ];
 
     /// Whether a value of this type may be absent.

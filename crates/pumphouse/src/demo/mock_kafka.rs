@@ -95,6 +95,18 @@ impl MockKafka {
         &self.brokers
     }
 
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The number of its partitions.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
     /// A client that reads offsets as a group sees them, without joining it.
     ///
     /// # Errors

@@ -146,7 +146,11 @@ impl From<&Metadata> for Body {
             claimed_at: claim.claimed_at,
             shape: claim.shape,
             revision: claim.revision.clone(),
-            ranges: claim.ranges.iter().map(|(partition, range)| (partition.0, range.from.0, range.len())).collect(),
+            ranges: claim
+                .ranges
+                .iter()
+                .map(|(partition, range)| (partition.0, range.from.0, range.len()))
+                .collect(),
         });
         Self { claim, history: metadata.history.clone() }
     }
@@ -183,9 +187,20 @@ mod tests {
 
     fn claim(partitions: usize, from: u64) -> Claim {
         let ranges = (0..partitions)
-            .map(|p| (Partition(u32::try_from(p * 7).expect("small")), Range::new(Offset(from), Offset(from + 1_000_000))))
+            .map(|p| {
+                (
+                    Partition(u32::try_from(p * 7).expect("small")),
+                    Range::new(Offset(from), Offset(from + 1_000_000)),
+                )
+            })
             .collect();
-        Claim { id: BatchId(u128::MAX - 5), claimed_at: ServerTime(1_795_000_000_000), shape: u32::MAX, revision: "0123456789ab".into(), ranges }
+        Claim {
+            id: BatchId(u128::MAX - 5),
+            claimed_at: ServerTime(1_795_000_000_000),
+            shape: u32::MAX,
+            revision: "0123456789ab".into(),
+            ranges,
+        }
     }
 
     #[test]

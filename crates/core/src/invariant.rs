@@ -26,7 +26,9 @@ fn inserting_is_claimed(pump: &Pump) -> bool {
 fn open_continues(pump: &Pump) -> bool {
     pump.open.ranges().into_iter().all(|(partition, range)| {
         pump.owned.get(&partition).is_some_and(|owned| {
-            range.from == begins_at(pump, partition, owned) && range.to == owned.next && owned.stage == Stage::Fetching
+            range.from == begins_at(pump, partition, owned)
+                && range.to == owned.next
+                && owned.stage == Stage::Fetching
         })
     })
 }

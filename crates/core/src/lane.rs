@@ -68,7 +68,10 @@ impl Owned {
     /// When the claim is not the one carried, or does not start at the committed offset.
     pub fn settle(&mut self, partition: Partition, batch: BatchId) {
         let range = self.claimed_range(partition).expect("only a carried claim is settled");
-        assert!(self.carries(batch) && range.from == self.committed, "settling {batch} on partition {partition}");
+        assert!(
+            self.carries(batch) && range.from == self.committed,
+            "settling {batch} on partition {partition}"
+        );
         self.metadata = self.metadata.settling(batch, range.to);
         self.committed = range.to;
         self.next = self.next.max(range.to);

@@ -42,9 +42,11 @@ pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
         Fate::Landed
     } else if claim.ranges.keys().all(|partition| ours(partition).is_some_and(carries)) {
         Fate::Resend
-    } else if claim.ranges.iter().any(|(partition, range)| {
-        stored.get(partition).is_some_and(|s| never_carried(s, claim, range.from))
-    }) {
+    } else if claim
+        .ranges
+        .iter()
+        .any(|(partition, range)| stored.get(partition).is_some_and(|s| never_carried(s, claim, range.from)))
+    {
         Fate::Drop
     } else {
         Fate::Unclear

@@ -11,14 +11,14 @@
 //! The modules stand in reading order. The state is plain data, `Clone + Eq + Hash`, so that a model checker
 //! and a simulator can run this code instead of a copy of it.
 
-pub mod offset;
-pub mod moment;
 pub mod batch;
 pub mod claim;
-pub mod token;
+pub mod invariant;
 pub mod lane;
 pub mod ledger;
-pub mod verdict;
+pub mod moment;
+pub mod offset;
 pub mod pump;
-pub mod invariant;
 pub mod schema;
+pub mod token;
+pub mod verdict;

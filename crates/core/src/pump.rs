@@ -72,7 +72,12 @@ pub struct Pump {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     Idle,
-    Committing { id: CommitId, entries: BTreeMap<Partition, (Offset, Metadata)>, purpose: Purpose, again_at: Option<Time> },
+    Committing {
+        id: CommitId,
+        entries: BTreeMap<Partition, (Offset, Metadata)>,
+        purpose: Purpose,
+        again_at: Option<Time>,
+    },
     Inserting(InFlight),
     Recovering(Claim),
 }
@@ -149,7 +154,9 @@ impl Pump {
             Input::Probed(batch, landed) => self.probed(batch, landed, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
             Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment),
-            Input::InsertRefused(batch, table, refusal) => self.insert_refused((batch, table), refusal, moment, out),
+            Input::InsertRefused(batch, table, refusal) => {
+                self.insert_refused((batch, table), refusal, moment, out)
+            }
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
             Input::Drain(until) => self.begin_drain(until, out),
             Input::Tick => {}
@@ -203,7 +210,9 @@ impl Pump {
         let work = match &self.work {
             Work::Idle => self.open.closes_at(&self.policy.batch),
             Work::Committing { again_at, .. } => *again_at,
-            Work::Inserting(in_flight) => in_flight.pending.values().filter_map(|attempt| attempt.again_at).min(),
+            Work::Inserting(in_flight) => {
+                in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
+            }
             Work::Recovering(_) => None,
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
@@ -237,7 +246,12 @@ impl Pump {
         }
     }
 
-    fn commit(&mut self, entries: BTreeMap<Partition, (Offset, Metadata)>, purpose: Purpose, out: &mut Vec<Effect>) {
+    fn commit(
+        &mut self,
+        entries: BTreeMap<Partition, (Offset, Metadata)>,
+        purpose: Purpose,
+        out: &mut Vec<Effect>,
+    ) {
         assert!(!entries.is_empty(), "a commit names at least one partition");
         self.commits += 1;
         let id = CommitId(self.commits);

@@ -120,9 +120,17 @@ mod tests {
 
     #[test]
     fn overload_is_never_a_halt() {
-        for refusal in [Refusal::NotSent, Refusal::TooManyParts, Refusal::Overloaded, Refusal::ReadOnly, Refusal::Deadline] {
+        for refusal in [
+            Refusal::NotSent,
+            Refusal::TooManyParts,
+            Refusal::Overloaded,
+            Refusal::ReadOnly,
+            Refusal::Deadline,
+        ] {
             for attempt in [1, 2, 10, 1_000, u32::MAX] {
-                let Verdict::Retry(pause) = on_refusal(refusal, attempt, u128::MAX) else { panic!("{refusal:?}") };
+                let Verdict::Retry(pause) = on_refusal(refusal, attempt, u128::MAX) else {
+                    panic!("{refusal:?}")
+                };
                 assert!(pause >= PAUSE_MIN / 2 && pause <= PAUSE_MAX, "{refusal:?} {attempt}: {pause:?}");
             }
         }

@@ -142,7 +142,11 @@ impl World {
                 let rows = self.rows.get(&(partition, offset, table)).copied().unwrap_or(0);
                 let passed = offset < self.stored[&partition].offset.0;
                 let wrong = rows > 1 || (passed && rows == 0);
-                assert!(!wrong, "{rows} rows of {partition}:{offset}, passed {passed}\n{}", self.log.join("\n"));
+                assert!(
+                    !wrong,
+                    "{rows} rows of {partition}:{offset}, passed {passed}\n{}",
+                    self.log.join("\n")
+                );
             }
         }
     }
@@ -150,7 +154,12 @@ impl World {
     /// Everybody alive gives up what it has and gets a new share; the stopped are told later that they lost all.
     fn rebalance(&mut self) {
         while self.members.len() < MEMBERS {
-            let member = Member { pump: Pump::new(policy()), asked: Vec::new(), generation: u64::MAX, releasing: false };
+            let member = Member {
+                pump: Pump::new(policy()),
+                asked: Vec::new(),
+                generation: u64::MAX,
+                releasing: false,
+            };
             self.members.push(member);
         }
         let stopped = self.random.usize(..MEMBERS * 2);
@@ -178,7 +187,8 @@ impl World {
             self.crash(member);
             return;
         }
-        let owned: BTreeSet<Partition> = self.members[member].pump.committed_offsets().map(|(p, _)| p).collect();
+        let owned: BTreeSet<Partition> =
+            self.members[member].pump.committed_offsets().map(|(p, _)| p).collect();
         if owned.is_empty() {
             return;
         }
@@ -201,7 +211,9 @@ impl World {
         let fenced = self.members[member].generation != self.generation;
         let asked = self.members[member].asked.swap_remove(at);
         match asked {
-            Asked::Commit(id, _) if fenced => self.step(member, Input::CommitFailed(id, CommitFailure::Unknown)),
+            Asked::Commit(id, _) if fenced => {
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown))
+            }
             Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
             Asked::Insert(claim, table) => match self.random.u8(..10) {
                 0 => self.step(member, Input::InsertUnknown(claim.id, table)),
@@ -222,7 +234,9 @@ impl World {
                 let stored = claim.ranges.keys().map(|p| (*p, self.stored[p].clone())).collect();
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
-            Asked::Rebuild(claim) => self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 })),
+            Asked::Rebuild(claim) => {
+                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }))
+            }
             Asked::Probe(claim) => {
                 let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);
                 self.step(member, Input::Probed(claim.id, Some(landed)));
@@ -230,7 +244,12 @@ impl World {
         }
     }
 
-    fn answer_commit(&mut self, member: usize, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
+    fn answer_commit(
+        &mut self,
+        member: usize,
+        id: CommitId,
+        entries: &BTreeMap<Partition, (Offset, Metadata)>,
+    ) {
         match self.random.u8(..12) {
             0 => self.step(member, Input::CommitFailed(id, CommitFailure::NotYet)),
             1 => self.step(member, Input::CommitFailed(id, CommitFailure::Unknown)),
@@ -239,7 +258,8 @@ impl World {
                 self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
             }
             3 => {
-                let some = entries.iter().filter(|_| self.random.bool()).map(|(p, e)| (*p, e.clone())).collect();
+                let some =
+                    entries.iter().filter(|_| self.random.bool()).map(|(p, e)| (*p, e.clone())).collect();
                 self.store(&some);
                 self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
             }

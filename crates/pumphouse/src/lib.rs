@@ -3,3 +3,5 @@
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod fault;
+pub mod telemetry;

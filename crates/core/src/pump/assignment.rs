@@ -81,8 +81,9 @@ impl Pump {
     /// Writes down where partitions new to us begin, so that a later claim can be judged by it.
     pub(super) fn mark_unmarked(&mut self, out: &mut Vec<Effect>) -> bool {
         let unmarked = self.owned.iter().filter(|(_, owned)| owned.stage == Stage::Unmarked);
-        let entries: BTreeMap<Partition, (Offset, Metadata)> =
-            unmarked.map(|(partition, owned)| (*partition, (owned.committed, owned.metadata.clone()))).collect();
+        let entries: BTreeMap<Partition, (Offset, Metadata)> = unmarked
+            .map(|(partition, owned)| (*partition, (owned.committed, owned.metadata.clone())))
+            .collect();
         let any = !entries.is_empty();
         if any {
             self.commit(entries, Purpose::Mark, out);
@@ -90,7 +91,13 @@ impl Pump {
         any
     }
 
-    pub(super) fn out_of_range(&mut self, partition: Partition, low: Offset, high: Offset, out: &mut Vec<Effect>) {
+    pub(super) fn out_of_range(
+        &mut self,
+        partition: Partition,
+        low: Offset,
+        high: Offset,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(next) = self.next_offset(partition) else { return };
         let missing = if next < low {
             Range::new(next, low)

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Outcome, Pump, Purpose, TableId, Work};
+use super::{
+    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Outcome, Pump, Purpose, TableId,
+    Work,
+};
 use crate::batch::{CloseReason, Filled, Open};
 use crate::claim::{BatchId, Claim, Metadata};
 use crate::lane::Stage;
@@ -37,7 +40,8 @@ impl Pump {
     pub(super) fn claim_open(&mut self, reason: CloseReason, moment: &Moment, out: &mut Vec<Effect>) {
         if self.open.filled().rows == 0 {
             let ranges = std::mem::take(&mut self.open).ranges();
-            let entries = ranges.iter().map(|(p, range)| (*p, (range.to, self.owned[p].metadata.clone()))).collect();
+            let entries =
+                ranges.iter().map(|(p, range)| (*p, (range.to, self.owned[p].metadata.clone()))).collect();
             return self.commit(entries, Purpose::Pass, out);
         }
         let in_flight = self.seal(reason, moment, out);
@@ -91,7 +95,8 @@ impl Pump {
             unreachable!("looked at above")
         };
         for (partition, (offset, metadata)) in entries {
-            let owned = self.owned.get_mut(&partition).expect("a partition is kept until its commit is answered");
+            let owned =
+                self.owned.get_mut(&partition).expect("a partition is kept until its commit is answered");
             assert!(offset >= owned.committed, "a committed offset never goes back");
             owned.committed = offset;
             owned.next = owned.next.max(offset);
@@ -111,7 +116,13 @@ impl Pump {
         }
     }
 
-    pub(super) fn commit_failed(&mut self, id: CommitId, failure: CommitFailure, moment: &Moment, out: &mut Vec<Effect>) {
+    pub(super) fn commit_failed(
+        &mut self,
+        id: CommitId,
+        failure: CommitFailure,
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
         let Work::Committing { id: current, again_at, .. } = &mut self.work else { return };
         if *current != id {
             return;
@@ -149,7 +160,13 @@ impl Pump {
         out.push(Effect::Insert { claim, table, deadline, attempt });
     }
 
-    pub(super) fn inserted(&mut self, batch: BatchId, table: TableId, moment: &Moment, out: &mut Vec<Effect>) {
+    pub(super) fn inserted(
+        &mut self,
+        batch: BatchId,
+        table: TableId,
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(in_flight) = self.inserting(batch) else { return };
         in_flight.pending.remove(&table);
         if in_flight.pending.is_empty() {
@@ -185,7 +202,8 @@ impl Pump {
         let Some(in_flight) = self.inserting(batch) else { return };
         if let Some(attempt) = in_flight.pending.get_mut(&table) {
             let pause = verdict::pause_in_doubt(attempt.count, moment.entropy);
-            *attempt = Attempt { count: attempt.count.saturating_add(1), again_at: Some(moment.now.after(pause)) };
+            *attempt =
+                Attempt { count: attempt.count.saturating_add(1), again_at: Some(moment.now.after(pause)) };
         }
     }
 
@@ -217,7 +235,8 @@ impl Pump {
             }
             Work::Inserting(in_flight) => {
                 let pending = in_flight.pending.iter();
-                let tables: Vec<TableId> = pending.filter(|(_, a)| due(a.again_at)).map(|(t, _)| *t).collect();
+                let tables: Vec<TableId> =
+                    pending.filter(|(_, a)| due(a.again_at)).map(|(t, _)| *t).collect();
                 for table in tables {
                     if !self.stopped {
                         self.send_insert(table, moment, out);

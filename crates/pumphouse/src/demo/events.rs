@@ -28,6 +28,24 @@ pub struct Generator {
     bad_per_mille: u16,
 }
 
+/// The columns that the records fill, as a stream of the configuration declares them.
+pub const COLUMNS: [(&str, &str); 14] = [
+    ("event_id", "UUID"),
+    ("ts", "DateTime64(3)"),
+    ("service", "LowCardinality(String)"),
+    ("endpoint", "LowCardinality(String)"),
+    ("tier", "LowCardinality(String)"),
+    ("region", "LowCardinality(String)"),
+    ("status", "UInt16"),
+    ("duration_ms", "Float64"),
+    ("method", "LowCardinality(String)"),
+    ("host", "LowCardinality(String)"),
+    ("bytes_sent", "UInt64"),
+    ("tags", "Map(String, String)"),
+    ("city", "{ type: \"Nullable(String)\", from: geo.city }"),
+    ("trace_id", "String"),
+];
+
 /// One endpoint of a service: method, path and its usual time in microseconds.
 type Endpoint = (&'static str, &'static str, u64);
 
@@ -425,6 +443,15 @@ mod tests {
             assert_eq!(&id[14..15], "4");
             assert!("89ab".contains(&id[19..20]), "{id}");
         }
+    }
+
+    #[test]
+    fn every_column_has_its_field_in_every_record() {
+        let event = parsed(Generator::new(1, 0), 0);
+        for (name, _) in COLUMNS.into_iter().filter(|(name, _)| *name != "city") {
+            assert!(event.get(name).is_some(), "{name}");
+        }
+        assert!(event["geo"].get("city").is_some());
     }
 
     #[test]

@@ -1,0 +1,240 @@
+//! The process: starts the lanes of every stream, passes signals on, reports, ends with the right code.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use pumphouse_clickhouse::client::Client;
+use pumphouse_core::batch::BatchPolicy;
+use pumphouse_core::pump::{Policy, Pump};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc as channel;
+
+use super::clock::Clock;
+use super::lane::{Answer, End, Lane, Mailbox, Shared};
+use super::report::{self, LaneReport};
+use super::ready;
+use crate::config::settings::{Settings, Stream};
+use crate::config::shape_hash;
+use crate::fault::{Exit, Fault};
+use crate::sink::insert::Sink;
+use crate::sink::target::Target;
+use crate::source::kafka::properties;
+use crate::telemetry::{self, event};
+
+/// How often the progress of each stream is logged.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How often ClickHouse's clock is read.
+const CLOCK_EVERY: Duration = Duration::from_secs(15);
+/// Longest time a claimed batch may hold up a rebalance.
+const REVOKE_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Kafka's `max.poll.interval.ms` where none is configured: the time a rebalance may take.
+const REBALANCE_TIME: Duration = Duration::from_secs(300);
+/// Part of a lane's memory that one batch may take: one is open while another is on its way.
+const BATCH_SHARE: u64 = 2;
+/// Part of the process's memory that lanes may fill with rows; the rest is Kafka's queues and encoded bodies.
+const ROWS_SHARE: u64 = 2;
+
+/// One stream that is ready to run.
+pub struct ReadyStream {
+    /// The stream.
+    pub stream: Stream,
+    /// Its tables.
+    pub targets: Vec<Target>,
+    /// How long ClickHouse surely remembers a token.
+    pub safe_age: Duration,
+    /// Partitions of its topic.
+    pub partitions: usize,
+}
+
+struct RunningLane {
+    mailbox: Mailbox,
+    thread: thread::JoinHandle<()>,
+}
+
+/// Runs all streams until a signal or a halt; returns how the process ends.
+///
+/// # Errors
+/// When a lane can't be started or signals can't be heard.
+pub async fn run(settings: Arc<Settings>, client: Client, streams: Vec<ReadyStream>) -> anyhow::Result<Exit> {
+    let clock = Arc::new(Clock::set_by(&client).await?);
+    keep_clock(Arc::clone(&clock), client.clone());
+    let (ended, mut ends) = channel::channel::<(String, End)>(64);
+    let mut lanes = Vec::new();
+    for ready in streams {
+        let name = ready.stream.name.clone();
+        let shared = Arc::new(shared(&settings, &client, &clock, ready.targets, (ready.stream, ready.partitions)));
+        let policy = policy(&shared, ready.safe_age);
+        let reports: Vec<Arc<LaneReport>> = (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
+        for (number, report) in reports.iter().enumerate() {
+            let pump = Pump::new(policy.clone());
+            lanes.push(start_lane(&shared, (pump, Arc::clone(report)), number, ended.clone())?);
+        }
+        keep_reporting(name, reports);
+    }
+    drop(ended);
+    wait_for_end(&settings, &clock, lanes, &mut ends).await
+}
+
+async fn wait_for_end(
+    settings: &Settings,
+    clock: &Clock,
+    lanes: Vec<RunningLane>,
+    ends: &mut channel::Receiver<(String, End)>,
+) -> anyhow::Result<Exit> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (mut exit, mut draining) = (Exit::Fine, false);
+    loop {
+        let stop = tokio::select! {
+            end = ends.recv() => match end {
+                None => break,
+                Some((_, End::Left)) => false,
+                Some((stream, End::Halted(fault))) => {
+                    telemetry::halted(&stream, &fault);
+                    exit = Exit::Halted;
+                    true
+                }
+            },
+            _ = terminate.recv() => stop_at_once(draining),
+            _ = interrupt.recv() => stop_at_once(draining),
+        };
+        if stop && !draining {
+            draining = true;
+            tracing::info!(timeout = ?settings.process.drain_timeout, "{}", event::DRAINING);
+            let until = clock.now().after(settings.process.drain_timeout);
+            for lane in &lanes {
+                lane.mailbox.send(Answer::Drain(until));
+            }
+        }
+    }
+    for lane in lanes {
+        if lane.thread.join().is_err() {
+            exit = Exit::Failed;
+        }
+    }
+    tracing::info!("{}", event::STOPPED);
+    Ok(exit)
+}
+
+/// The first signal asks to drain; a second one ends the process where it stands, which loses nothing: what is
+/// claimed is found by the next owner, what is not is still in Kafka.
+fn stop_at_once(draining: bool) -> bool {
+    if draining {
+        tracing::warn!("stopped at once by a second signal; the next owner finishes what is claimed");
+        std::process::exit(i32::from(Exit::Failed.number()));
+    }
+    true
+}
+
+fn shared(
+    settings: &Arc<Settings>,
+    client: &Client,
+    clock: &Arc<Clock>,
+    targets: Vec<Target>,
+    (stream, partitions): (Stream, usize),
+) -> Shared {
+    let sink = Sink {
+        client: client.clone(),
+        targets,
+        timeout: settings.clickhouse.insert_timeout,
+        settings: settings.clickhouse.settings.clone(),
+        server: 0.into(),
+    };
+    Shared {
+        member: properties::member(&settings.kafka, &settings.process, &stream, partitions),
+        reader: properties::reader(&settings.kafka, &stream),
+        revoke_wait: revoke_wait(settings),
+        settings: Arc::clone(settings),
+        stream,
+        sink: Arc::new(sink),
+        clock: Arc::clone(clock),
+        runtime: Handle::current(),
+    }
+}
+
+/// A third of the time that a rebalance may take, within reason.
+fn revoke_wait(settings: &Settings) -> Duration {
+    let said = settings.kafka.properties.get("max.poll.interval.ms");
+    let millis = said.and_then(|value| value.reveal().parse().ok()).map(Duration::from_millis);
+    (millis.unwrap_or(REBALANCE_TIME) / 3).min(REVOKE_WAIT_MAX)
+}
+
+fn policy(shared: &Shared, safe_age: Duration) -> Policy {
+    let (process, stream) = (&shared.settings.process, &shared.stream);
+    let streams = shared.settings.streams.len().max(1) as u64;
+    let memory = process.memory / ROWS_SHARE / u64::from(process.lanes.get()) / streams;
+    Policy {
+        batch: BatchPolicy {
+            freshness: stream.batch.freshness,
+            rows: stream.batch.rows.get(),
+            bytes: stream.batch.bytes.get().min(memory / BATCH_SHARE),
+        },
+        memory,
+        tables: u8::try_from(shared.sink.targets.len()).unwrap_or(u8::MAX),
+        shape: shape_hash(stream),
+        revision: shared.settings.revision.clone(),
+        insert_timeout: shared.settings.clickhouse.insert_timeout,
+        safe_age,
+    }
+}
+
+fn start_lane(
+    shared: &Arc<Shared>,
+    (pump, report): (Pump, Arc<LaneReport>),
+    number: usize,
+    ended: channel::Sender<(String, End)>,
+) -> anyhow::Result<RunningLane> {
+    let (sender, answers) = mpsc::channel();
+    let (shared, to_lane) = (Arc::clone(shared), sender.clone());
+    let name = format!("{}/{number}", shared.stream.name);
+    let thread = thread::Builder::new().name(name).spawn(move || {
+        let stream = shared.stream.name.clone();
+        let end = match Lane::join(shared, pump, report, (to_lane, answers)) {
+            Ok(lane) => lane.run(),
+            Err(error) => End::Halted(Box::new(start_fault(&stream, &error))),
+        };
+        // The process may have stopped listening.
+        let _ = ended.blocking_send((stream, end));
+    })?;
+    let mailbox = Mailbox { epoch: 0, sender, thread: thread.thread().clone(), cancelled: Arc::default() };
+    Ok(RunningLane { mailbox, thread })
+}
+
+fn start_fault(stream: &str, error: &anyhow::Error) -> Fault {
+    Fault::new(crate::fault::Code::KafkaRefuses, format!("stream `{stream}`"), error.to_string())
+}
+
+fn keep_clock(clock: Arc<Clock>, client: Client) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(CLOCK_EVERY).await;
+            if let Err(error) = clock.sample(&client).await {
+                tracing::debug!(%error, "ClickHouse's clock can't be read; its time is carried on");
+            }
+        }
+    });
+}
+
+fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>) {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(REPORT_EVERY);
+        every.tick().await;
+        loop {
+            every.tick().await;
+            telemetry::progress(&report::sum_up(&stream, &lanes, REPORT_EVERY));
+        }
+    });
+}
+
+/// The servers and tables that `run` needs, checked.
+///
+/// # Errors
+/// The fault that keeps the process from starting.
+pub async fn reach(settings: &Settings) -> Result<Client, Fault> {
+    let client = ready::client(&settings.clickhouse)?;
+    ready::clickhouse(&client, &settings.clickhouse).await?;
+    Ok(client)
+}

@@ -59,7 +59,11 @@ fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
         Refusal::NotSent | Refusal::Other => Code::InsertUnknown,
     };
     let on = format!("insert into `{}.{}`", stream.table.database, stream.table.name);
-    Fault::new(code, on, format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"))
+    Fault::new(
+        code,
+        on,
+        format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"),
+    )
 }
 
 /// Kafka's client could not be made or was refused.

@@ -87,7 +87,7 @@ unsafe extern "C" fn unpark(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
 
 /// Wakes `thread` whenever the consumer's own queue has an event; stops when the value is dropped.
 pub(super) struct EventWaker {
-    _queue: Queue,
+    queue: Queue,
 }
 
 impl EventWaker {
@@ -95,7 +95,13 @@ impl EventWaker {
     pub(super) fn new(client: &NativeClient, thread: &Thread) -> Option<Self> {
         // SAFETY: the client is live; the returned queue is a reference of its own.
         let native = unsafe { sys::rd_kafka_queue_get_consumer(client.ptr()) };
-        Queue::new(native, thread).map(|queue| Self { _queue: queue })
+        Queue::new(native, thread).map(|queue| Self { queue })
+    }
+
+    /// Whether events wait. A poll may use one up (a log line, say) and still return nothing.
+    pub(super) fn has_events(&self) -> bool {
+        // SAFETY: the queue is live.
+        unsafe { sys::rd_kafka_queue_length(self.queue.native.as_ptr()) > 0 }
     }
 }
 
@@ -198,10 +204,15 @@ impl CommitQueue {
     }
 
     /// Sends one commit of offsets and metadata; its answer comes into this queue.
-    pub(super) fn commit(&self, client: &NativeClient, offsets: &TopicPartitionList) -> Result<(), RDKafkaRespErr> {
+    pub(super) fn commit(
+        &self,
+        client: &NativeClient,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), RDKafkaRespErr> {
         let queue = self.queue.native.as_ptr();
         // SAFETY: librdkafka copies the list; without a call-back the answer is an event in the queue.
-        let error = unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, ptr::null_mut()) };
+        let error =
+            unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, ptr::null_mut()) };
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(error) }
     }
 
@@ -236,7 +247,13 @@ pub(super) fn known_watermarks(client: &NativeClient, topic: &str, partition: i3
     let (mut low, mut high) = (-1, -1);
     // SAFETY: both numbers are filled in before the call returns.
     let error = unsafe {
-        sys::rd_kafka_get_watermark_offsets(client.ptr(), topic.as_ptr(), partition, &raw mut low, &raw mut high)
+        sys::rd_kafka_get_watermark_offsets(
+            client.ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
     };
     let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     known.then(|| (unsigned(low), unsigned(high)))

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::command::apply::Apply;
 use crate::command::check::Check;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
@@ -20,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Take the events of every stream into ClickHouse until told to stop
     Run(Run),
+    /// Create the databases, tables and rollups that are missing
+    Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means
     Check(Check),
     /// Print the page of an error code

@@ -8,7 +8,7 @@ use crate::fault::{Code, Fault};
 
 /// Why the stream's lane halted, for people.
 #[must_use]
-pub fn halted(stream: &Stream, reason: &Halt) -> Fault {
+pub(super) fn halted(stream: &Stream, reason: &Halt) -> Fault {
     let on = format!("stream `{}`", stream.name);
     match reason {
         Halt::Refused(batch, refusal) => refused(stream, *refusal, &batch.to_string()),
@@ -64,6 +64,6 @@ fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
 
 /// Kafka's client could not be made or was refused.
 #[must_use]
-pub fn client(stream: &Stream, error: &KafkaError) -> Fault {
+pub(super) fn client(stream: &Stream, error: &KafkaError) -> Fault {
     Fault::new(Code::KafkaRefuses, format!("topic `{}`", stream.topic), error.to_string())
 }

@@ -15,7 +15,7 @@ use rdkafka_sys as sys;
 const TAKEN_AT_ONCE: usize = 1024;
 
 /// What a partition's queue holds.
-pub(super) enum Taken<'a> {
+pub(crate) enum Taken<'a> {
     /// A record, valid until the visitor returns.
     Record(Message<'a>),
     /// The end of the log for now: the position behind all records.
@@ -25,7 +25,7 @@ pub(super) enum Taken<'a> {
 }
 
 /// A record in librdkafka's memory.
-pub(super) struct Message<'a>(&'a sys::rd_kafka_message_t);
+pub(crate) struct Message<'a>(&'a sys::rd_kafka_message_t);
 
 /// The queue of one assigned partition, taken out of the consumer's.
 pub(super) struct PartitionQueue {
@@ -33,17 +33,20 @@ pub(super) struct PartitionQueue {
     taken: Vec<*mut sys::rd_kafka_message_t>,
 }
 
+// SAFETY: `taken` is scratch space whose pointers are used only within `take`.
+unsafe impl Send for PartitionQueue {}
+
 /// Where answers to offset commits arrive.
 pub(super) struct CommitQueue {
     queue: Queue,
 }
 
 /// The answer to one offset commit.
-pub(super) struct CommitAnswer {
+pub(crate) struct CommitAnswer {
     /// The error of the request as a whole.
-    pub(super) error: RDKafkaRespErr,
+    pub(crate) error: RDKafkaRespErr,
     /// The error of each partition.
-    pub(super) partitions: Vec<RDKafkaRespErr>,
+    pub(crate) partitions: Vec<RDKafkaRespErr>,
 }
 
 /// An owned queue handle. Wakes a thread when something arrives in it while it was empty.

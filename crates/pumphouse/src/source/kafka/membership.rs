@@ -14,7 +14,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Message as _, OwnedMessage};
+use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -174,7 +174,7 @@ impl Membership {
     }
 
     /// Hands what `partition` has fetched to `visit`; returns how many.
-    pub(super) fn take(&mut self, partition: Partition, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
+    pub(crate) fn take(&mut self, partition: Partition, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
     }
 
@@ -191,7 +191,7 @@ impl Membership {
     }
 
     /// The answer to a commit, if it is there.
-    pub(super) fn commit_answer(&self) -> Option<CommitAnswer> {
+    pub(crate) fn commit_answer(&self) -> Option<CommitAnswer> {
         self.commits.poll()
     }
 

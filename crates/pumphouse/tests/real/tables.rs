@@ -10,6 +10,7 @@ use arrow::array::{RecordBatch, StringArray, TimestampMillisecondArray, UInt16Ar
 use pumphouse::command::apply::{Applied, Mode, apply};
 use pumphouse::config;
 use pumphouse::config::settings::{Settings, Stream};
+use pumphouse::decode::{dead_letter_columns, table_columns};
 use pumphouse::fault::Exit;
 use pumphouse::sink::tables::{Columns, declared};
 use pumphouse_clickhouse::arrow_stream::{Compression, encode};
@@ -99,6 +100,20 @@ pub(crate) async fn apply_creates_what_is_missing_and_the_second_time_nothing(ur
     let again = applied(&client, &settings, Mode::Create).await;
     assert_eq!((again.statements.len(), again.existing.len()), (0, 4), "{again:?}");
     assert_eq!(again.exit(Mode::Create), Exit::Fine, "{again:?}");
+}
+
+/// The smallest useful file, with lineage and dead letters, applies and then fits; other stories may share the
+/// dead letters' table.
+pub(crate) async fn the_smallest_useful_file_applies_and_fits(url: &str, database: &str) {
+    let client = client(url);
+    let text = include_str!("../../src/config/smallest.yaml").replace("database: metrics", "database: DATABASE");
+    let settings = settings(&text, database);
+    let declared = declared(&settings, table_columns, &dead_letter_columns());
+    let first = apply(&client, &settings.clickhouse, &declared, Mode::Create, &mut |_| {}).await.expect("applied");
+    assert_eq!(first.exit(Mode::Create), Exit::Fine, "{first:?}");
+    let again = apply(&client, &settings.clickhouse, &declared, Mode::DryRun, &mut |_| {}).await.expect("applied");
+    assert_eq!((again.statements.len(), again.existing.len()), (0, 6), "{again:?}");
+    assert_eq!(again.exit(Mode::DryRun), Exit::Fine, "{again:?}");
 }
 
 /// What stands there otherwise is said and left alone.

@@ -104,8 +104,18 @@ impl ServerProcess {
         if log.contains("Address already in use") {
             return Error::PortTaken { server: self.name };
         }
-        Error::NotStarted { server: self.name, reason, log_end: last_lines(&log, LOG_LINES) }
+        Error::NotStarted { server: self.name, reason, log_end: last_words(&log) }
     }
+}
+
+/// The end of a log without its stack frames: those of C++ are "12. name @ 0x…", those of Java "at name".
+fn last_words(log: &str) -> String {
+    let is_frame = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("at ") || line.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(". ")
+    };
+    let said: Vec<&str> = log.lines().filter(|line| !is_frame(line)).collect();
+    last_lines(&said.join("\n"), LOG_LINES)
 }
 
 /// Calls `start` again, with other ports, for as long as ports turn out to be taken.
@@ -123,4 +133,15 @@ fn spawn(exe: &Path, program: &Program) -> Result<(Guarded, u64), Error> {
     let log_before = program.log.metadata().map_or(0, |file| file.len());
     let running = Guarded::spawn(exe, program).map_err(Error::os("start", &program.path))?;
     Ok((running, log_before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_leave_out_stack_frames_but_no_sentence() {
+        let log = "Code: 36. Bad folder\n\n0. ? @ 0x1\n12. main @ 0x2\nversion 26.7\n\tat kafka.Kafka.main(Kafka.java)\n2026.11.21 end";
+        assert_eq!(last_words(log), "Code: 36. Bad folder\nversion 26.7\n2026.11.21 end");
+    }
 }

@@ -1,7 +1,9 @@
 //! The parts of the binary, in the order an event meets them.
 
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod embedded;
 pub mod fault;
 pub mod telemetry;

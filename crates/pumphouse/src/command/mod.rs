@@ -1,4 +1,8 @@
 //! The subcommands, one file each; nothing below them knows the command line.
 
+pub mod demo;
 pub mod explain;
+pub mod internal;
 pub mod produce;
+
+mod servers;

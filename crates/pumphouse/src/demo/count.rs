@@ -1,8 +1,9 @@
 //! The count at the end: every event is one row or one dead letter, nothing is doubled, and each dead letter is one
 //! that was planted. Compares figures; does not ask for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -67,6 +68,8 @@ pub struct Count {
     pub planted: u64,
     /// What does not hold, in words.
     pub mistakes: Vec<String>,
+    /// Where the worker's log was kept, if it was.
+    pub folder: Option<PathBuf>,
 }
 
 /// Everything that ClickHouse says at the end.
@@ -85,7 +88,7 @@ impl Count {
     #[must_use]
     pub fn new(tally: &Tally, findings: &Findings, generator: Generator, kills: u32) -> Self {
         let all = tally.by_partition.keys().chain(findings.partitions.keys());
-        let all: std::collections::BTreeSet<u32> = all.copied().collect();
+        let all: BTreeSet<u32> = all.copied().collect();
         let partitions: Vec<_> = all.into_iter().map(|partition| one(partition, tally, findings)).collect();
         let mut mistakes: Vec<_> = partitions.iter().flat_map(partition_mistakes).collect();
         let rows: u64 = partitions.iter().map(|partition| partition.rows).sum();
@@ -99,7 +102,7 @@ impl Count {
         if letters != planted {
             mistakes.push(format!("{} bad events, {} dead letters", grouped(planted), grouped(letters)));
         }
-        Self { holds: mistakes.is_empty(), kills, partitions, rollup_rows, planted, mistakes }
+        Self { holds: mistakes.is_empty(), kills, partitions, rollup_rows, planted, mistakes, folder: None }
     }
 
     /// Adds what else went wrong.

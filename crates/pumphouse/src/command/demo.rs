@@ -16,7 +16,9 @@ use crate::fault::{Code, Exit, Fault};
 
 /// What to show.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  pumphouse demo --for 20s\n\nExit codes: 0 the count holds; 1 it does not, or something failed")]
+#[command(
+    after_help = "Example:\n  pumphouse demo --for 20s\n\nExit codes: 0 the count holds; 1 it does not, or something failed"
+)]
 pub struct Arguments {
     /// End by itself after this time of events, like `20s` or `2m` [default: until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
@@ -45,8 +47,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     eprintln!("Starting ClickHouse and Kafka's mock; the very first time, ClickHouse is fetched.");
     let stage = Stage::set_up(&exe)?;
-    let until = arguments.run_for.map_or("until Ctrl-C".to_owned(), |time| format!("for {time:?} and the count"));
-    eprintln!("ClickHouse is at {}, {until}. Try in another terminal:\n  {}\n", stage.url(), command_to_try(stage.url()));
+    let until =
+        arguments.run_for.map_or("until Ctrl-C".to_owned(), |time| format!("for {time:?} and the count"));
+    eprintln!(
+        "ClickHouse is at {}, {until}. Try in another terminal:\n  {}\n",
+        stage.url(),
+        command_to_try(stage.url())
+    );
     let wishes = Wishes {
         run_for: arguments.run_for,
         rate: arguments.rate,

@@ -128,16 +128,15 @@ impl Count {
             1 => "one kill -9".to_owned(),
             kills => format!("{kills} kills with -9"),
         };
-        let verdict = match self.holds {
-            true => format!(
-                "{} produced = {} rows + {} dead letters, nothing doubled, through {kills}.\n\
-                 The rollup counts the same {} rows; each dead letter is one that was planted, with its reason.",
-                grouped(total.produced),
-                grouped(total.rows),
-                grouped(total.dead_letters),
-                grouped(self.rollup_rows),
-            ),
-            false => format!("The count does not hold, after {kills}:\n- {}", self.mistakes.join("\n- ")),
+        let verdict = if self.holds {
+            let [produced, rows, dead_letters] =
+                [total.produced, total.rows, total.dead_letters].map(grouped);
+            format!(
+                "{produced} produced = {rows} rows + {dead_letters} dead letters, nothing doubled, through {kills}.\n\
+                 The rollup counts the same {rows} rows; each dead letter is one that was planted, with its reason."
+            )
+        } else {
+            format!("The count does not hold, after {kills}:\n- {}", self.mistakes.join("\n- "))
         };
         let _ = write!(text, "\n{verdict}\n");
         text

@@ -58,35 +58,38 @@ pub async fn figures(client: &Client) -> Result<Figures, QueryError> {
     client.query(&sql).row().await
 }
 
+#[derive(Deserialize)]
+struct Partition {
+    number: u32,
+    rows: u64,
+    dead_letters: u64,
+    distinct: u64,
+}
+
+#[derive(Deserialize)]
+struct Rollup {
+    requests: u64,
+}
+
+#[derive(Deserialize)]
+struct DeadLetter {
+    partition: u32,
+    offset: u64,
+    code: String,
+}
+
 /// Asks for everything the count needs.
 ///
 /// # Errors
 /// When the server does not answer.
 pub async fn findings(client: &Client) -> Result<Findings, QueryError> {
-    #[derive(Deserialize)]
-    struct Partition {
-        partition: u32,
-        rows: u64,
-        dead_letters: u64,
-        distinct: u64,
-    }
-    #[derive(Deserialize)]
-    struct Rollup {
-        requests: u64,
-    }
-    #[derive(Deserialize)]
-    struct DeadLetter {
-        partition: u32,
-        offset: u64,
-        code: String,
-    }
     let partitions = format!(
-        "SELECT partition, countIf(is_row) AS rows, countIf(NOT is_row) AS dead_letters, \
+        "SELECT number, countIf(is_row) AS rows, countIf(NOT is_row) AS dead_letters, \
                 uniqExact(offset) AS distinct \
-         FROM (SELECT _partition AS partition, _offset AS offset, true AS is_row FROM {DATABASE}.{STREAM} \
+         FROM (SELECT _partition AS number, _offset AS offset, true AS is_row FROM {DATABASE}.{STREAM} \
                UNION ALL \
-               SELECT partition, offset, false AS is_row FROM pumphouse.dead_letters) \
-         GROUP BY partition"
+               SELECT partition AS number, offset, false AS is_row FROM pumphouse.dead_letters) \
+         GROUP BY number"
     );
     let partitions: Vec<Partition> = client.query(&partitions).timeout(COUNT_TIMEOUT).rows().await?;
     let rollup = format!("SELECT countMerge(requests) AS requests FROM {DATABASE}.{}", rollup_table());
@@ -94,8 +97,8 @@ pub async fn findings(client: &Client) -> Result<Findings, QueryError> {
     let letters = "SELECT partition, offset, code FROM pumphouse.dead_letters";
     let letters: Vec<DeadLetter> = client.query(letters).timeout(COUNT_TIMEOUT).rows().await?;
     let found = |of: Partition| {
-        let Partition { partition, rows, dead_letters, distinct } = of;
-        (partition, Found { rows, dead_letters, distinct })
+        let Partition { number, rows, dead_letters, distinct } = of;
+        (number, Found { rows, dead_letters, distinct })
     };
     let letter = |of: DeadLetter| Letter { partition: of.partition, offset: of.offset, code: of.code };
     Ok(Findings {

@@ -12,7 +12,6 @@
 //!   screen, view        what is shown meanwhile
 //! ```
 
-use std::path::Path;
 use std::time::Duration;
 
 pub mod ahead;

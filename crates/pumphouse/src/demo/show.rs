@@ -106,14 +106,14 @@ impl<'a> Show<'a> {
             self.kill_if_due()?;
         }
         let tally = self.stop_feed()?;
-        let mut left = self.drain(&tally).await?;
-        left.extend(self.end_worker().await?);
+        let not_drained = self.drain(&tally).await?;
+        let not_ended = self.end_worker().await?;
         self.snapshot.phase = Phase::Counting;
         self.screen.show(&self.snapshot);
         let found = findings::findings(&self.stage.client).await;
         let found = found.map_err(|error| broken(format!("ClickHouse did not answer the count: {error}")))?;
         let mut count = Count::new(&tally, &found, self.wishes.generator, self.snapshot.kills);
-        left.into_iter().for_each(|mistake| count.fail(mistake));
+        not_drained.into_iter().chain(not_ended).for_each(|mistake| count.fail(mistake));
         Ok(count)
     }
 
@@ -145,7 +145,8 @@ impl<'a> Show<'a> {
             Err(_) => return Ok(()),
         };
         self.answered_at = Instant::now();
-        let milliseconds = |value: Option<f64>| value.map(|value| Duration::from_secs_f64(value.max(0.0) / 1000.0));
+        let milliseconds =
+            |value: Option<f64>| value.map(|value| Duration::from_secs_f64(value.max(0.0) / 1000.0));
         self.snapshot.rows = figures.rows;
         self.snapshot.dead_letters = figures.dead_letters;
         self.snapshot.batches = figures.batches;
@@ -170,7 +171,10 @@ impl<'a> Show<'a> {
         let now = self.begun.elapsed();
         self.tell(match self.killed_at {
             Some(killed_at) => {
-                format!("rows flow again, {:.1} s after the kill", (now - killed_at).as_secs_f64())
+                format!(
+                    "rows flow again, {:.1} s after the kill",
+                    now.saturating_sub(killed_at).as_secs_f64()
+                )
             }
             None => "the first rows are in ClickHouse".to_owned(),
         });
@@ -182,7 +186,9 @@ impl<'a> Show<'a> {
             && self.start_at.is_none()
         {
             let last = self.stage.worker.last_words();
-            return Err(broken(format!("the worker ended by itself with {status}; its last words: {last}")).into());
+            return Err(
+                broken(format!("the worker ended by itself with {status}; its last words: {last}")).into()
+            );
         }
         if self.start_at.is_some_and(|start_at| Instant::now() >= start_at) {
             self.start_at = None;

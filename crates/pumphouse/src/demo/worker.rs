@@ -37,7 +37,8 @@ impl Worker {
             log: self.log.clone(),
             scratch: None,
         };
-        let process = Guarded::spawn(&self.exe, &program).map_err(|error| self.fault("was not started", &error))?;
+        let process =
+            Guarded::spawn(&self.exe, &program).map_err(|error| fault("was not started", &error))?;
         let pid = process.pid();
         self.process = Some(process);
         Ok(pid)
@@ -50,7 +51,7 @@ impl Worker {
     pub fn kill(&mut self) -> Result<(), Fault> {
         let killed = self.process.as_mut().map_or(Ok(()), Guarded::kill);
         self.process = None;
-        killed.map_err(|error| self.fault("was not killed", &error))
+        killed.map_err(|error| fault("was not killed", &error))
     }
 
     /// Asks it to settle what is open and end.
@@ -59,7 +60,7 @@ impl Worker {
     /// When the system refuses.
     pub fn ask_to_end(&mut self) -> Result<(), Fault> {
         let asked = self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::TERM));
-        asked.map_err(|error| self.fault("was not asked to end", &error))
+        asked.map_err(|error| fault("was not asked to end", &error))
     }
 
     /// How it ended, if it did.
@@ -68,7 +69,7 @@ impl Worker {
     /// When the system refuses to tell.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, Fault> {
         let ended = self.process.as_mut().map_or(Ok(None), Guarded::ended);
-        ended.map_err(|error| self.fault("can't be watched", &error))
+        ended.map_err(|error| fault("can't be watched", &error))
     }
 
     /// The last line that it logged.
@@ -78,8 +79,8 @@ impl Worker {
         let log = String::from_utf8_lossy(&log);
         log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
     }
+}
 
-    fn fault(&self, what: &str, error: &io::Error) -> Fault {
-        Fault::new(Code::ServerNotStarted, "the demo's worker", format!("{what}: {error}"))
-    }
+fn fault(what: &str, error: &io::Error) -> Fault {
+    Fault::new(Code::ServerNotStarted, "the demo's worker", format!("{what}: {error}"))
 }

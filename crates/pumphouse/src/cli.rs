@@ -2,8 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::demo;
+use crate::command::check::Check;
+use crate::command::demo::Demo;
 use crate::command::internal::Internal;
+use crate::command::run::Run;
 
 /// Event streams into ClickHouse: exactly once, never too many parts, and it can prove it
 #[derive(Debug, Parser)]
@@ -17,8 +19,18 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Shows it all on this machine: events, a worker that is killed, and the count at the end
-    Demo(demo::Arguments),
+    /// Take the events of every stream into ClickHouse until told to stop
+    Run(Run),
+    /// Say all that is wrong with a configuration, or what it means
+    Check(Check),
+    /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
+    Demo(Demo),
+    /// Print the page of an error code
+    #[command(after_help = "Example:\n  pumphouse explain PH-0021")]
+    Explain {
+        /// The code: PH-0021, 0021 or 21
+        code: String,
+    },
     /// Parts that only the binary itself and the project's chores call
     #[command(hide = true, subcommand)]
     Internal(Internal),

@@ -19,7 +19,7 @@ use crate::fault::{Code, Exit, Fault};
 #[command(
     after_help = "Example:\n  pumphouse demo --for 20s\n\nExit codes: 0 the count holds; 1 it does not, or something failed"
 )]
-pub struct Arguments {
+pub struct Demo {
     /// End by itself after this time of events, like `20s` or `2m` [default: until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
     pub run_for: Option<Duration>,
@@ -37,41 +37,40 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Shows it and counts.
-///
-/// # Errors
-/// When there is nothing to count: a server that did not start, a worker that ended by itself.
-pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let exe = env::current_exe().context("the path of this program is not known")?;
-    // Installed already where another command of this process was first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    eprintln!("Starting ClickHouse and Kafka's mock; the very first time, ClickHouse is fetched.");
-    let stage = Stage::set_up(&exe)?;
-    let until =
-        arguments.run_for.map_or("until Ctrl-C".to_owned(), |time| format!("for {time:?} and the count"));
-    eprintln!(
-        "ClickHouse is at {}, {until}. Try in another terminal:\n  {}\n",
-        stage.url(),
-        command_to_try(stage.url())
-    );
-    let wishes = Wishes {
-        run_for: arguments.run_for,
-        rate: arguments.rate,
-        generator: Generator::new(arguments.seed, arguments.bad_per_mille),
-    };
-    let screen = Screen::open(!arguments.json).context("the terminal can't be used")?;
-    let count = demo::run(stage, wishes, screen)?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&count)?);
-    } else {
-        println!("\n{}", count.table());
+impl Demo {
+    /// Shows it and counts.
+    ///
+    /// # Errors
+    /// When the count does not hold, or there is none: a server that did not start, a worker that ended by itself.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let exe = env::current_exe().context("the path of this program is not known")?;
+        eprintln!("Starting ClickHouse and Kafka's mock; the very first time, ClickHouse is fetched.");
+        let stage = Stage::set_up(&exe)?;
+        let (url, until) = (stage.url(), self.until());
+        eprintln!("ClickHouse is at {url} {until}. Try in another terminal:\n  {}\n", command_to_try(url));
+        let generator = Generator::new(self.seed, self.bad_per_mille);
+        let wishes = Wishes { run_for: self.run_for, rate: self.rate, generator };
+        let screen = Screen::open(!self.json).context("the terminal can't be used")?;
+        let count = demo::run(stage, wishes, screen)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&count)?);
+        } else {
+            println!("\n{}", count.table());
+        }
+        if count.holds {
+            return Ok(Exit::Fine.into());
+        }
+        let folder = count.folder.map(|folder| format!("the worker's log is in {}", folder.display()));
+        let what = count.mistakes.first().map_or("", String::as_str);
+        Err(Fault::new(Code::DemoCountWrong, "the demo", what).advise(folder.unwrap_or_default()).into())
     }
-    if count.holds {
-        return Ok(Exit::Fine.into());
+
+    fn until(&self) -> String {
+        match self.run_for {
+            Some(run_for) => format!("for {} s and the count", run_for.as_secs()),
+            None => "until Ctrl-C and the count".to_owned(),
+        }
     }
-    let fault = Fault::new(Code::DemoCountWrong, "the demo", count.mistakes.join("; "));
-    let folder = count.folder.map(|folder| format!("the worker's log is in {}", folder.display()));
-    Err(fault.advise(folder.unwrap_or_default()).into())
 }
 
 /// A time as people write it: a whole number with `s`, `m` or `h`.

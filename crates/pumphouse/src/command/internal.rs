@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
-use super::produce;
 use super::servers::{self, Servers};
 use crate::embedded::{chdb, guard};
 
@@ -31,8 +30,8 @@ pub enum Internal {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Writes generated events to a topic and says what it wrote
-    Produce(produce::Arguments),
+    /// Writes generated events to a topic
+    Produce(super::produce::Arguments),
     /// Starts, stops or shows a pair of real servers for anyone to use
     Servers(Servers),
 }
@@ -50,7 +49,10 @@ pub fn run(part: Internal) -> anyhow::Result<ExitCode> {
         Internal::Guard { scratch, command } => {
             guard::watch(&command, scratch.as_deref()).context("the guard could not start its program")
         }
-        Internal::Produce(arguments) => produce::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Internal::Produce(arguments) => {
+            super::produce::run(&arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Internal::Servers(servers) => servers::run(&servers),
     }
 }

@@ -14,8 +14,8 @@ use tokio::sync::mpsc as channel;
 
 use super::clock::Clock;
 use super::lane::{Answer, End, Lane, Mailbox, Shared};
-use super::report::{self, LaneReport};
 use super::ready;
+use super::report::{self, LaneReport};
 use crate::config::settings::{Settings, Stream};
 use crate::config::shape_hash;
 use crate::fault::{Exit, Fault};
@@ -65,9 +65,11 @@ pub async fn run(settings: Arc<Settings>, client: Client, streams: Vec<ReadyStre
     let mut lanes = Vec::new();
     for ready in streams {
         let name = ready.stream.name.clone();
-        let shared = Arc::new(shared(&settings, &client, &clock, ready.targets, (ready.stream, ready.partitions)));
+        let shared =
+            Arc::new(shared(&settings, &client, &clock, ready.targets, (ready.stream, ready.partitions)));
         let policy = policy(&shared, ready.safe_age);
-        let reports: Vec<Arc<LaneReport>> = (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
+        let reports: Vec<Arc<LaneReport>> =
+            (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
         for (number, report) in reports.iter().enumerate() {
             let pump = Pump::new(policy.clone());
             lanes.push(start_lane(&shared, (pump, Arc::clone(report)), number, ended.clone())?);

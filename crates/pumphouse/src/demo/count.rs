@@ -125,18 +125,19 @@ impl Count {
         let total = self.total();
         text.push_str(&figures("all".to_owned(), &total));
         let kills = match self.kills {
-            1 => "one kill -9".to_owned(),
-            kills => format!("{kills} kills with -9"),
+            0 => "without a kill".to_owned(),
+            1 => "through one kill with -9".to_owned(),
+            kills => format!("through {kills} kills with -9"),
         };
         let verdict = if self.holds {
             let [produced, rows, dead_letters] =
                 [total.produced, total.rows, total.dead_letters].map(grouped);
             format!(
-                "{produced} produced = {rows} rows + {dead_letters} dead letters, nothing doubled, through {kills}.\n\
+                "{produced} produced = {rows} rows + {dead_letters} dead letters, nothing doubled, {kills}.\n\
                  The rollup counts the same {rows} rows; each dead letter is one that was planted, with its reason."
             )
         } else {
-            format!("The count does not hold, after {kills}:\n- {}", self.mistakes.join("\n- "))
+            format!("The count does not hold, {kills}:\n- {}", self.mistakes.join("\n- "))
         };
         let _ = write!(text, "\n{verdict}\n");
         text

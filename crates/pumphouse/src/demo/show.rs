@@ -74,7 +74,7 @@ impl<'a> Show<'a> {
                 run_for: wishes.run_for,
                 command: findings::command_to_try(&url),
                 url,
-                worker: State::Starting,
+                worker: State::Starting { pid },
                 ..Snapshot::default()
             },
             screen,
@@ -159,11 +159,7 @@ impl<'a> Show<'a> {
 
     /// Rows that arrive after a start show that the worker works.
     fn notice_rows(&mut self) {
-        let pid = match self.snapshot.worker {
-            State::Starting => None,
-            State::Restarting { pid } => Some(pid),
-            _ => return,
-        };
+        let (State::Starting { pid } | State::Restarting { pid }) = self.snapshot.worker else { return };
         let rows = self.snapshot.rows;
         if *self.rows_before.get_or_insert(rows) == rows {
             return;
@@ -178,7 +174,7 @@ impl<'a> Show<'a> {
             }
             None => "the first rows are in ClickHouse".to_owned(),
         });
-        self.snapshot.worker = State::Running { pid: pid.unwrap_or(0) };
+        self.snapshot.worker = State::Running { pid };
     }
 
     fn look_after_worker(&mut self) -> Result<(), Error> {
@@ -202,8 +198,9 @@ impl<'a> Show<'a> {
 
     fn kill_if_due(&mut self) -> Result<(), Error> {
         let now = self.begun.elapsed();
-        let is_alive = self.start_at.is_none();
-        if is_alive && self.schedule.is_kill_due(now, self.snapshot.kills) {
+        // A worker that has not taken over yet has nothing in its hands that a kill could spoil.
+        let is_at_work = matches!(self.snapshot.worker, State::Running { .. });
+        if is_at_work && self.schedule.is_kill_due(now, self.snapshot.kills) {
             self.stage.worker.kill()?;
             self.snapshot.kills += 1;
             self.snapshot.worker = State::Killed;

@@ -6,11 +6,13 @@ use std::time::Duration;
 use pumphouse_clickhouse::client::{Client, QueryError};
 use serde::Deserialize;
 
-use super::configuration::{DATABASE, STREAM};
+use super::configuration::{DATABASE, ROLLUP, STREAM};
 use super::count::{Findings, Found, Letter};
 
 /// How far back the freshness looks, in seconds.
 const FRESHNESS_SECONDS: u32 = 10;
+/// How many offsets are named of each kind of mistake.
+const EXAMPLES_MAX: usize = 5;
 /// How long the queries at the end may take.
 const COUNT_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -85,11 +87,8 @@ struct DeadLetter {
 pub async fn findings(client: &Client) -> Result<Findings, QueryError> {
     let partitions = format!(
         "SELECT number, countIf(is_row) AS rows, countIf(NOT is_row) AS dead_letters, \
-                uniqExact(offset) AS distinct \
-         FROM (SELECT _partition AS number, _offset AS offset, true AS is_row FROM {DATABASE}.{STREAM} \
-               UNION ALL \
-               SELECT partition AS number, offset, false AS is_row FROM pumphouse.dead_letters) \
-         GROUP BY number"
+                uniqExact(offset) AS distinct FROM ({}) GROUP BY number",
+        places()
     );
     let partitions: Vec<Partition> = client.query(&partitions).timeout(COUNT_TIMEOUT).rows().await?;
     let rollup = format!("SELECT countMerge(requests) AS requests FROM {DATABASE}.{}", rollup_table());
@@ -108,6 +107,37 @@ pub async fn findings(client: &Client) -> Result<Findings, QueryError> {
     })
 }
 
+/// Offsets of a partition that are there more than once, and of its first `produced` that are nowhere; some of each.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn examples(client: &Client, partition: u32, produced: u64) -> Result<[Vec<u64>; 2], QueryError> {
+    #[derive(Deserialize)]
+    struct Example {
+        offset: u64,
+    }
+    let places = format!("SELECT offset FROM ({}) WHERE number = {partition}", places());
+    let doubled = format!("{places} GROUP BY offset HAVING count() > 1 ORDER BY offset LIMIT {EXAMPLES_MAX}");
+    let missing = format!(
+        "SELECT number AS offset FROM numbers({produced}) WHERE number NOT IN ({places}) LIMIT {EXAMPLES_MAX}"
+    );
+    let mut examples = [Vec::new(), Vec::new()];
+    for (sql, offsets) in [doubled, missing].iter().zip(&mut examples) {
+        let rows: Vec<Example> = client.query(sql).timeout(COUNT_TIMEOUT).rows().await?;
+        offsets.extend(rows.into_iter().map(|row| row.offset));
+    }
+    Ok(examples)
+}
+
+/// Partition and offset of every row and every dead letter.
+fn places() -> String {
+    format!(
+        "SELECT _partition AS number, _offset AS offset, true AS is_row FROM {DATABASE}.{STREAM} \
+         UNION ALL \
+         SELECT partition AS number, offset, false AS is_row FROM pumphouse.dead_letters"
+    )
+}
+
 fn rollup_table() -> String {
-    format!("{STREAM}_{}", super::configuration::ROLLUP)
+    format!("{STREAM}_{ROLLUP}")
 }

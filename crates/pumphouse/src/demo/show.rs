@@ -113,8 +113,26 @@ impl<'a> Show<'a> {
         let found = findings::findings(&self.stage.client).await;
         let found = found.map_err(|error| broken(format!("ClickHouse did not answer the count: {error}")))?;
         let mut count = Count::new(&tally, &found, self.wishes.generator, self.snapshot.kills);
+        self.name_examples(&mut count).await;
         not_drained.into_iter().chain(not_ended).for_each(|mistake| count.fail(mistake));
         Ok(count)
+    }
+
+    /// Adds some of the offsets that are wrong: ClickHouse is gone when somebody wants to look.
+    async fn name_examples(&self, count: &mut Count) {
+        let wrong: Vec<_> =
+            count.partitions.iter().filter(|one| one.doubled + one.missing > 0).copied().collect();
+        for one in wrong {
+            let asked = findings::examples(&self.stage.client, one.partition, one.produced).await;
+            for (what, offsets) in ["more than once", "nowhere"].into_iter().zip(asked.unwrap_or_default()) {
+                if !offsets.is_empty() {
+                    count.fail(format!(
+                        "partition {}, {what}: for example the offsets {offsets:?}",
+                        one.partition
+                    ));
+                }
+            }
+        }
     }
 
     /// Lets one tick pass and shows what is new; whether somebody asked to end.

@@ -77,7 +77,7 @@ pub enum Doubt {
 impl Client {
     /// Sends an insert once.
     pub async fn insert(&self, insert: &Insert<'_>) -> InsertAnswer {
-        let known = match self.known_settings(insert.url_index, &VERSIONED).await {
+        let known = match self.known_settings(insert.url_index).await {
             Ok(known) => known,
             Err(QueryError::Server(error)) => return InsertAnswer::Refused(Refusal::Server(error)),
             Err(error) => return InsertAnswer::Refused(Refusal::NotSent(error.to_string())),
@@ -139,7 +139,7 @@ impl fmt::Display for Doubt {
 }
 
 /// The settings that only some versions know. An unknown one is an error, so they are asked for first.
-const VERSIONED: [&str; 5] = [
+pub(crate) const VERSIONED: [&str; 5] = [
     "deduplicate_insert",
     "deduplicate_insert_select",
     "input_format_arrow_allow_missing_columns",
@@ -184,9 +184,7 @@ const BLOCK_ROWS_MAX: &str = "1000000000";
 /// The settings of an insert: the given ones, then ours over them.
 fn effective_settings(insert: &Insert<'_>, known: &BTreeSet<String>) -> BTreeMap<String, String> {
     let mut settings = insert.settings.clone();
-    for (name, value) in exact_settings(known) {
-        settings.insert(name.to_owned(), value.to_owned());
-    }
+    settings.extend(exact_settings(known).map(|(name, value)| (name.to_owned(), value.to_owned())));
     settings.insert("insert_deduplication_token".to_owned(), insert.token.to_owned());
     settings.insert("max_execution_time".to_owned(), insert.timeout.as_secs().max(1).to_string());
     settings

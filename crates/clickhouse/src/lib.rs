@@ -15,8 +15,10 @@
 
 pub mod arrow_stream;
 pub mod client;
+pub mod ddl;
 pub mod exception;
 pub mod insert;
+pub mod preflight;
 pub mod quote;
 
 pub use client::{Client, ClientSettings, QueryError};

@@ -5,12 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use pumphouse::cli::{Cli, Command};
 use pumphouse::command;
+use pumphouse::fault::{Exit, Fault};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Exit code of a command line that can't be understood, as in sysexits.h.
-const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -18,14 +16,20 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell when even this can't be written.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
+    // Two providers can come to be linked, and rustls then refuses to choose. An earlier choice is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match cli.command {
+        Command::Run(run) => run.run().map(ExitCode::from),
+        Command::Apply(apply) => apply.run().map(ExitCode::from),
+        Command::Check(check) => Ok(check.run().into()),
+        Command::Explain { code } => Ok(command::explain::print(&code).into()),
         Command::Internal(part) => command::internal::run(part),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("pumphouse: {error:#}");
-        ExitCode::FAILURE
+        error.downcast_ref::<Fault>().map_or(Exit::Failed, Fault::exit).into()
     })
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::fault::Code;
+use crate::fault::{Code, Exit};
 
 /// How many codes are offered for one that does not exist.
 const NEAR_MAX: usize = 5;
@@ -34,6 +34,21 @@ pub fn explain(code: &str) -> Result<String, UnknownCode> {
     match code.parse::<Code>() {
         Ok(code) => Ok(code.page().to_owned()),
         Err(_) => Err(UnknownCode { said: code.to_owned(), near: near(code) }),
+    }
+}
+
+/// Prints the page, or what may have been meant.
+#[must_use]
+pub fn print(code: &str) -> Exit {
+    match explain(code) {
+        Ok(page) => {
+            println!("{page}");
+            Exit::Fine
+        }
+        Err(unknown) => {
+            eprintln!("{unknown}");
+            Exit::Usage
+        }
     }
 }
 

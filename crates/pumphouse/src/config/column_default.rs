@@ -183,9 +183,13 @@ fn time(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> Re
 }
 
 fn date_of_time(written: &str) -> Option<jiff::civil::Date> {
-    let stamp = written.parse::<jiff::Timestamp>().ok();
+    // A date alone, or one with a zone in brackets, is no form a record may have either.
+    let has_time = matches!(written.as_bytes().get(10), Some(b'T' | b' ')) && !written.contains('[');
+    let stamp = written.parse::<jiff::Timestamp>().ok().filter(|_| has_time);
     let stamped = stamp.map(|stamp| jiff::tz::Offset::UTC.to_datetime(stamp).date());
-    stamped.or_else(|| written.parse::<jiff::civil::DateTime>().ok().map(jiff::civil::DateTime::date))
+    stamped.or_else(|| {
+        written.parse::<jiff::civil::DateTime>().ok().filter(|_| has_time).map(jiff::civil::DateTime::date)
+    })
 }
 
 #[cfg(test)]
@@ -246,6 +250,7 @@ mod tests {
             ("1700000000", "DateTime"),
             ("1969-12-31", "Date"),
             ("2026-13-01", "Date"),
+            ("2026-11-01", "DateTime"),
             ("x", "Array(String)"),
             ("[a]", "Map(String, String)"),
             ("[a, null]", "Array(String)"),

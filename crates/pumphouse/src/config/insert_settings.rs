@@ -1,5 +1,5 @@
-//! Which ClickHouse settings may be sent with inserts by hand. Refuses by name the ones that pumphouse sets itself
-//! or that would break exactly-once delivery. Does not know whether the server has a setting of a name.
+//! Which ClickHouse settings may be sent with inserts by hand. Refuses by name the ones that pumphouse sets
+//! itself or that would break exactly-once delivery. Does not know whether the server has a setting of a name.
 
 use std::collections::BTreeMap;
 

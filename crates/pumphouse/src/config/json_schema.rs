@@ -1,5 +1,5 @@
-//! The JSON Schema of the file, for editors, made from the declared keys. Looser than the reader where JSON Schema
-//! can't follow: a variable may stand for any single value.
+//! The JSON Schema of the file, for editors, made from the declared keys. Looser than the reader where JSON
+//! Schema can't follow: a variable may stand for any single value.
 
 use serde_json::{Map, Value, json};
 

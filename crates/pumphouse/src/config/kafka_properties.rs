@@ -175,6 +175,16 @@ fn unknown_to_librdkafka(name: &str, value: &str) -> Option<Wrong> {
     }
 }
 
+/// A static member is one consumer: two lanes of its name would throw each other out of the group for ever.
+pub(super) fn tell_shared_instance(entries: &[Entry], lanes: u16, walk: &Walk<'_>) {
+    let instance = entries.iter().find(|entry| entry.name == "group.instance.id" && lanes > 1);
+    if let Some(entry) = instance {
+        let what = format!("refused: {lanes} lanes of this process would fence each other by it");
+        let wrong = Wrong::new(what, "set `process.lanes: 1` and run more processes, or remove it");
+        tell(walk, PROPERTY_REFUSED, entry.place, &entry.name, wrong);
+    }
+}
+
 /// Properties that are fine alone and wrong together.
 fn tell_combinations(entries: &[Entry], properties: &BTreeMap<String, Secret>, walk: &Walk<'_>) {
     let value = |name: &str| properties.get(name).map(|value| value.reveal().to_ascii_lowercase());

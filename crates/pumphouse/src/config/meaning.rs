@@ -27,8 +27,13 @@ pub(super) fn settings(root: &Node, walk: &Walk<'_>) -> Option<Settings> {
     }
     let file = Section::open(walk, String::new(), Place::START, Some(root), FILE)?;
     let clickhouse = file.section("clickhouse").and_then(|section| clickhouse(&section));
-    let kafka = file.section("kafka").and_then(|section| kafka(&section));
+    let kafka_section = file.section("kafka");
+    let kafka = kafka_section.as_ref().and_then(kafka);
     let process = file.section("process").and_then(|section| process(&section));
+    let lanes = process.as_ref().map_or(1, |process| process.lanes.get());
+    if let Some(entries) = kafka_section.and_then(|section| section.entries("properties")) {
+        kafka_properties::tell_shared_instance(entries, lanes, walk);
+    }
     let entries = file.entries("streams")?;
     if entries.is_empty() && file.is_set("streams") {
         walk.mistake(

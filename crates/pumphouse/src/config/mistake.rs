@@ -112,6 +112,9 @@ impl fmt::Display for Mistakes {
         for mistake in &self.mistakes {
             write!(f, "\n\n{mistake}")?;
         }
+        if self.code() == UNREADABLE {
+            return write!(f, "\n\nNothing was started; `pumphouse explain {UNREADABLE}` says more.");
+        }
         write!(
             f,
             "\n\nNothing was started. Correct the file, then try `pumphouse check --config {}`;",

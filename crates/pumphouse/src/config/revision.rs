@@ -161,8 +161,8 @@ pub(super) fn of(settings: &Settings) -> String {
     })
 }
 
-/// A fingerprint of what shapes the rows of a stream. A claim carries it, so that it is never rebuilt with another
-/// shape. The order of columns, rollups and limits are no part of it: they change no row.
+/// A fingerprint of what shapes the rows of a stream. A claim carries it, so that it is never rebuilt with
+/// another shape. The order of columns, rollups and limits are no part of it: they change no row.
 #[must_use]
 pub fn shape_hash(stream: &Stream) -> u32 {
     let mut columns: Vec<&Column> = stream.columns.iter().collect();

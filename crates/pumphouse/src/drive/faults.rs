@@ -8,7 +8,7 @@ use crate::fault::{Code, Fault};
 
 /// Why the stream's lane halted, for people.
 #[must_use]
-pub fn halted(stream: &Stream, reason: &Halt) -> Fault {
+pub(super) fn halted(stream: &Stream, reason: &Halt) -> Fault {
     let on = format!("stream `{}`", stream.name);
     match reason {
         Halt::Refused(batch, refusal) => refused(stream, *refusal, &batch.to_string()),
@@ -59,11 +59,15 @@ fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
         Refusal::NotSent | Refusal::Other => Code::InsertUnknown,
     };
     let on = format!("insert into `{}.{}`", stream.table.database, stream.table.name);
-    Fault::new(code, on, format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"))
+    Fault::new(
+        code,
+        on,
+        format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"),
+    )
 }
 
 /// Kafka's client could not be made or was refused.
 #[must_use]
-pub fn client(stream: &Stream, error: &KafkaError) -> Fault {
+pub(super) fn client(stream: &Stream, error: &KafkaError) -> Fault {
     Fault::new(Code::KafkaRefuses, format!("topic `{}`", stream.topic), error.to_string())
 }

@@ -87,7 +87,10 @@ impl Lane {
         match (outcome, payload) {
             (Outcome::Settled, Some(payload)) => {
                 let now = self.shared.clock.server().0;
-                let ages = payload.times.iter().map(|(time, records)| (u64::try_from(now - time).unwrap_or(0), *records));
+                let ages = payload
+                    .times
+                    .iter()
+                    .map(|(time, records)| (u64::try_from(now - time).unwrap_or(0), *records));
                 self.report.settled(payload.rows, payload.dead_letters, ages);
                 tracing::debug!(stream, %batch, rows = payload.rows, "{}", event::BATCH_SETTLED);
             }
@@ -129,7 +132,9 @@ impl Lane {
         }
         let (client, shared) = (self.membership.client(), Arc::clone(&self.shared));
         self.ask(move |mailbox| {
-            let stored = || lookup::stored(&*client, &shared.stream.topic, &partitions, shared.settings.kafka.start_from);
+            let stored = || {
+                lookup::stored(&*client, &shared.stream.topic, &partitions, shared.settings.kafka.start_from)
+            };
             if let Some(stored) = until_answered(mailbox, "committed offsets", stored) {
                 mailbox.send(Answer::Assigned(stored));
             }
@@ -140,7 +145,9 @@ impl Lane {
         let (client, shared) = (self.membership.client(), Arc::clone(&self.shared));
         self.ask(move |mailbox| {
             let partitions = claim.ranges.keys().copied().collect();
-            let stored = || lookup::stored(&*client, &shared.stream.topic, &partitions, shared.settings.kafka.start_from);
+            let stored = || {
+                lookup::stored(&*client, &shared.stream.topic, &partitions, shared.settings.kafka.start_from)
+            };
             if let Some(stored) = until_answered(mailbox, "committed offsets of a claim", stored) {
                 mailbox.send(Answer::Fact(Input::StoredRead(claim.id, stored)));
             }

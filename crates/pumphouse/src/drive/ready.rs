@@ -34,7 +34,8 @@ pub fn client(clickhouse: &ClickHouse) -> Result<Client, Fault> {
         connect_timeout: clickhouse.connect_timeout,
         query_timeout: clickhouse.query_timeout,
     };
-    Client::new(&settings).map_err(|error| Fault::new(Code::ClickHouseUnreachable, "clickhouse.url", error.to_string()))
+    Client::new(&settings)
+        .map_err(|error| Fault::new(Code::ClickHouseUnreachable, "clickhouse.url", error.to_string()))
 }
 
 /// Waits for ClickHouse as long as the configuration says; each attempt is logged.
@@ -43,7 +44,8 @@ pub fn client(clickhouse: &ClickHouse) -> Result<Client, Fault> {
 /// PH-0010 when the last attempt failed.
 pub async fn clickhouse(client: &Client, clickhouse: &ClickHouse) -> Result<(), Fault> {
     let server = format!("ClickHouse at {}", client.url(0));
-    let answered = retried(&server, clickhouse, || async { client.select_one().await.map_err(|e| e.to_string()) });
+    let answered =
+        retried(&server, clickhouse, || async { client.select_one().await.map_err(|e| e.to_string()) });
     answered.await.map_err(|error| Fault::new(Code::ClickHouseUnreachable, server, error))
 }
 
@@ -94,7 +96,10 @@ where
             tokio::time::sleep(limits.start_retry_every).await;
         }
     }
-    Err(format!("no answer after {of} attempts over {} s: {last}", seconds(limits.start_retry_every * (of - 1))))
+    Err(format!(
+        "no answer after {of} attempts over {} s: {last}",
+        seconds(limits.start_retry_every * (of - 1))
+    ))
 }
 
 fn seconds(span: Duration) -> u64 {

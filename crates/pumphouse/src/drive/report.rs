@@ -31,7 +31,10 @@ impl LaneReport {
         samples.extend(ages);
         if samples.len() > SAMPLES_MAX {
             let mut keep = false;
-            samples.retain(|_| std::mem::replace(&mut keep, !keep));
+            samples.retain(|_| {
+                keep = !keep;
+                keep
+            });
         }
     }
 

@@ -73,7 +73,9 @@ impl Lane {
                     Ok((low, high)) => {
                         return mailbox.send(Answer::Fact(Input::OutOfRange { partition, low, high }));
                     }
-                    Err(error) => tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet"),
+                    Err(error) => {
+                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet")
+                    }
                 }
             }
         });
@@ -109,7 +111,11 @@ impl Headers for StrayHeaders<'_> {
     }
 }
 
-fn stray_record<'a>(partition: Partition, message: &'a OwnedMessage, headers: &'a StrayHeaders<'a>) -> Record<'a> {
+fn stray_record<'a>(
+    partition: Partition,
+    message: &'a OwnedMessage,
+    headers: &'a StrayHeaders<'a>,
+) -> Record<'a> {
     Record {
         partition: partition.0,
         offset: u64::try_from(message.offset()).unwrap_or(0),

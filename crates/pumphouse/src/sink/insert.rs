@@ -76,7 +76,9 @@ impl Sink {
         match answer {
             InsertAnswer::Done => Input::Inserted(batch, table),
             InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
-            InsertAnswer::Refused(refused) => Input::InsertRefused(batch, table, self.refusal(&refused, server)),
+            InsertAnswer::Refused(refused) => {
+                Input::InsertRefused(batch, table, self.refusal(&refused, server))
+            }
         }
     }
 

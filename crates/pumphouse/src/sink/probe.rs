@@ -33,7 +33,9 @@ fn question(target: &Target, lineage: &LineageKey, claim: &Claim) -> String {
     let ranges: Vec<String> = claim
         .ranges
         .iter()
-        .map(|(p, range)| format!("({partition} = {p} AND {offset} >= {} AND {offset} < {})", range.from, range.to))
+        .map(|(p, range)| {
+            format!("({partition} = {p} AND {offset} >= {} AND {offset} < {})", range.from, range.to)
+        })
         .collect();
     let shared = lineage.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
     format!(

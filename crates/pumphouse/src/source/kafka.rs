@@ -20,7 +20,11 @@ impl Headers for MessageHeaders<'_, '_> {
 }
 
 /// Hands librdkafka's message to `take` as the decoder knows it, without a copy.
-pub(crate) fn with_record<T>(partition: u32, message: &Message<'_>, take: impl FnOnce(&Record<'_>) -> T) -> T {
+pub(crate) fn with_record<T>(
+    partition: u32,
+    message: &Message<'_>,
+    take: impl FnOnce(&Record<'_>) -> T,
+) -> T {
     take(&Record {
         partition,
         offset: message.offset(),

@@ -15,7 +15,7 @@ use rdkafka_sys as sys;
 const TAKEN_AT_ONCE: usize = 1024;
 
 /// What a partition's queue holds.
-pub(super) enum Taken<'a> {
+pub(crate) enum Taken<'a> {
     /// A record, valid until the visitor returns.
     Record(Message<'a>),
     /// The end of the log for now: the position behind all records.
@@ -25,7 +25,7 @@ pub(super) enum Taken<'a> {
 }
 
 /// A record in librdkafka's memory.
-pub(super) struct Message<'a>(&'a sys::rd_kafka_message_t);
+pub(crate) struct Message<'a>(&'a sys::rd_kafka_message_t);
 
 /// The queue of one assigned partition, taken out of the consumer's.
 pub(super) struct PartitionQueue {
@@ -33,17 +33,20 @@ pub(super) struct PartitionQueue {
     taken: Vec<*mut sys::rd_kafka_message_t>,
 }
 
+// SAFETY: `taken` is scratch space whose pointers are used only within `take`.
+unsafe impl Send for PartitionQueue {}
+
 /// Where answers to offset commits arrive.
 pub(super) struct CommitQueue {
     queue: Queue,
 }
 
 /// The answer to one offset commit.
-pub(super) struct CommitAnswer {
+pub(crate) struct CommitAnswer {
     /// The error of the request as a whole.
-    pub(super) error: RDKafkaRespErr,
+    pub(crate) error: RDKafkaRespErr,
     /// The error of each partition.
-    pub(super) partitions: Vec<RDKafkaRespErr>,
+    pub(crate) partitions: Vec<RDKafkaRespErr>,
 }
 
 /// An owned queue handle. Wakes a thread when something arrives in it while it was empty.
@@ -84,7 +87,7 @@ unsafe extern "C" fn unpark(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
 
 /// Wakes `thread` whenever the consumer's own queue has an event; stops when the value is dropped.
 pub(super) struct EventWaker {
-    _queue: Queue,
+    queue: Queue,
 }
 
 impl EventWaker {
@@ -92,7 +95,13 @@ impl EventWaker {
     pub(super) fn new(client: &NativeClient, thread: &Thread) -> Option<Self> {
         // SAFETY: the client is live; the returned queue is a reference of its own.
         let native = unsafe { sys::rd_kafka_queue_get_consumer(client.ptr()) };
-        Queue::new(native, thread).map(|queue| Self { _queue: queue })
+        Queue::new(native, thread).map(|queue| Self { queue })
+    }
+
+    /// Whether events wait. A poll may use one up (a log line, say) and still return nothing.
+    pub(super) fn has_events(&self) -> bool {
+        // SAFETY: the queue is live.
+        unsafe { sys::rd_kafka_queue_length(self.queue.native.as_ptr()) > 0 }
     }
 }
 
@@ -195,10 +204,15 @@ impl CommitQueue {
     }
 
     /// Sends one commit of offsets and metadata; its answer comes into this queue.
-    pub(super) fn commit(&self, client: &NativeClient, offsets: &TopicPartitionList) -> Result<(), RDKafkaRespErr> {
+    pub(super) fn commit(
+        &self,
+        client: &NativeClient,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), RDKafkaRespErr> {
         let queue = self.queue.native.as_ptr();
         // SAFETY: librdkafka copies the list; without a call-back the answer is an event in the queue.
-        let error = unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, ptr::null_mut()) };
+        let error =
+            unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, ptr::null_mut()) };
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(error) }
     }
 
@@ -233,7 +247,13 @@ pub(super) fn known_watermarks(client: &NativeClient, topic: &str, partition: i3
     let (mut low, mut high) = (-1, -1);
     // SAFETY: both numbers are filled in before the call returns.
     let error = unsafe {
-        sys::rd_kafka_get_watermark_offsets(client.ptr(), topic.as_ptr(), partition, &raw mut low, &raw mut high)
+        sys::rd_kafka_get_watermark_offsets(
+            client.ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
     };
     let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     known.then(|| (unsigned(low), unsigned(high)))

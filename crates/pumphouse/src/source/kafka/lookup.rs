@@ -80,7 +80,10 @@ pub fn watermarks<C: ConsumerContext>(
 }
 
 /// How many partitions a topic has; `None` where there is no such topic.
-pub fn partition_count<C: ConsumerContext>(client: &BaseConsumer<C>, topic: &str) -> KafkaResult<Option<usize>> {
+pub fn partition_count<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+) -> KafkaResult<Option<usize>> {
     let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(found.map(|found| found.partitions().len()).filter(|count| *count > 0))

@@ -14,7 +14,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Message as _, OwnedMessage};
+use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -40,7 +40,7 @@ pub struct Membership {
     // The order matters: queues go before the client they belong to.
     queues: BTreeMap<Partition, PartitionQueue>,
     commits: CommitQueue,
-    _waker: EventWaker,
+    waker: EventWaker,
     consumer: Arc<Client>,
     topic: String,
     /// Whether librdkafka waits for our answer to a rebalance.
@@ -101,7 +101,7 @@ impl Membership {
         Ok(Self {
             queues: BTreeMap::new(),
             commits,
-            _waker: waker,
+            waker,
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
             unanswered: false,
@@ -120,8 +120,9 @@ impl Membership {
         loop {
             let polled = self.consumer.poll(Duration::ZERO);
             let noted: Vec<Event> = self.consumer.context().events.lock().drain(..).collect();
-            self.unanswered |= noted.iter().any(|event| matches!(event, Event::Assigned(_) | Event::Revoked(_)));
-            let idle = polled.is_none() && noted.is_empty();
+            self.unanswered |=
+                noted.iter().any(|event| matches!(event, Event::Assigned(_) | Event::Revoked(_)));
+            let idle = polled.is_none() && noted.is_empty() && !self.waker.has_events();
             events.extend(noted);
             match polled {
                 Some(Ok(message)) => events.push(Event::Stray(Box::new(message.detach()))),
@@ -174,7 +175,7 @@ impl Membership {
     }
 
     /// Hands what `partition` has fetched to `visit`; returns how many.
-    pub(super) fn take(&mut self, partition: Partition, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
+    pub(crate) fn take(&mut self, partition: Partition, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
     }
 
@@ -191,7 +192,7 @@ impl Membership {
     }
 
     /// The answer to a commit, if it is there.
-    pub(super) fn commit_answer(&self) -> Option<CommitAnswer> {
+    pub(crate) fn commit_answer(&self) -> Option<CommitAnswer> {
         self.commits.poll()
     }
 
@@ -223,7 +224,11 @@ fn give_back(consumer: &Client, list: &TopicPartitionList) {
 }
 
 fn partitions_of(list: &TopicPartitionList) -> BTreeSet<Partition> {
-    list.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).map(Partition).collect()
+    list.elements()
+        .iter()
+        .filter_map(|element| u32::try_from(element.partition()).ok())
+        .map(Partition)
+        .collect()
 }
 
 /// The partition's number as Kafka counts it.

@@ -108,7 +108,13 @@ enum Reading {
 }
 
 impl Reading {
-    fn after(self, taken: &Taken<'_>, partition: Partition, range: Range, visit: &mut dyn FnMut(&Record<'_>)) -> Self {
+    fn after(
+        self,
+        taken: &Taken<'_>,
+        partition: Partition,
+        range: Range,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Self {
         match (self, taken) {
             (Self::Going, Taken::Record(message)) => {
                 let offset = Offset(message.offset());
@@ -118,7 +124,9 @@ impl Reading {
                 if offset.0 + 1 >= range.to.0 { Self::Done } else { Self::Going }
             }
             (Self::Going, Taken::End(offset)) if Offset(*offset) >= range.to => Self::Done,
-            (Self::Going, Taken::Failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, _)) => Self::OutOfRange,
+            (Self::Going, Taken::Failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, _)) => {
+                Self::OutOfRange
+            }
             (state, _) => state,
         }
     }
@@ -139,7 +147,8 @@ fn assign(
     let native = consumer.client().native_client();
     let queues = ranges.keys().map(|partition| {
         let queue = PartitionQueue::new(native, topic, number(*partition), &thread::current());
-        let queue = queue.ok_or_else(|| KafkaError::ClientCreation(format!("partition {partition} has no queue")))?;
+        let queue =
+            queue.ok_or_else(|| KafkaError::ClientCreation(format!("partition {partition} has no queue")))?;
         Ok((*partition, queue))
     });
     let queues = queues.collect::<KafkaResult<_>>()?;
@@ -148,7 +157,12 @@ fn assign(
 }
 
 /// What the log lacks of a range that it says lies outside.
-fn missing(consumer: &BaseConsumer, topic: &str, partition: Partition, range: Range) -> KafkaResult<ReadError> {
+fn missing(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: Partition,
+    range: Range,
+) -> KafkaResult<ReadError> {
     let (low, _) = lookup::watermarks(consumer, topic, partition)?;
     let to = if low > range.from { low.min(range.to) } else { range.to };
     Ok(ReadError::Gone(partition, Range::new(range.from, to)))

@@ -1,0 +1,236 @@
+//! One column of the open batch: values as they are decoded, nulls beside them, Arrow at the end. Which
+//! type is kept how is decided here; the files below each know one way of keeping.
+
+mod boolean;
+mod decimal;
+mod dictionary;
+mod float;
+mod list;
+mod map;
+mod moment;
+mod text;
+mod uuid;
+mod whole;
+
+use std::cmp::Ordering;
+
+use arrow::array::ArrayRef;
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
+};
+use pumphouse_core::schema::ColumnType;
+
+use super::json::Reader;
+use super::reject::Fault;
+use super::zone::{UnknownZone, Zone};
+use crate::config::settings::EpochUnit;
+
+/// A way of keeping the values of one type, without nulls.
+trait Store: Send {
+    /// Reads the value that starts at the reader and appends it. After a fault there may be parts of a
+    /// value behind the last row, until [`Store::truncate`].
+    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault>;
+    /// Appends whatever is cheapest, to stand under a null.
+    fn push_placeholder(&mut self);
+    /// Drops everything from row `rows` on, parts of a value included.
+    fn truncate(&mut self, rows: usize);
+    /// Keeps the rows whose flag is set; one flag a row.
+    fn retain(&mut self, keep: &[bool]);
+    /// The order of two rows, for finding a map's key given twice. Types that are never keys have none.
+    fn order(&self, _left: usize, _right: usize) -> Ordering {
+        Ordering::Less
+    }
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+    /// Hands the rows over as an Arrow array and starts anew.
+    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef;
+}
+
+/// One column of the open batch.
+pub(super) struct Column {
+    of: ColumnType,
+    /// Whether each row has a value; only for types that take null.
+    validity: Option<Vec<bool>>,
+    store: Box<dyn Store>,
+    rows: usize,
+}
+
+impl Column {
+    /// An empty column. `epoch` is what a bare number means in it, if it holds dates or times.
+    pub(super) fn new(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Self, UnknownZone> {
+        Ok(Self {
+            of: column_type.clone(),
+            validity: column_type.is_nullable().then(Vec::new),
+            store: store_for(column_type, epoch)?,
+            rows: 0,
+        })
+    }
+
+    /// Rows held.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether the column takes null.
+    pub(super) fn is_nullable(&self) -> bool {
+        self.validity.is_some()
+    }
+
+    /// Reads the value that starts at the reader into a new row.
+    #[inline]
+    pub(super) fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+        if let Some(validity) = &mut self.validity {
+            if reader.peek() == b'n' {
+                reader.literal("null")?;
+                self.push_null();
+                return Ok(());
+            }
+            validity.push(true);
+        }
+        match self.store.decode(reader) {
+            Ok(()) => {
+                self.rows += 1;
+                Ok(())
+            }
+            Err(fault) => Err(fault.or_expecting(|| self.expectation())),
+        }
+    }
+
+    /// What the column takes, for the operator.
+    pub(super) fn expectation(&self) -> String {
+        expectation(&self.of)
+    }
+
+    /// Appends a null; only for columns that take it.
+    pub(super) fn push_null(&mut self) {
+        debug_assert!(self.is_nullable());
+        self.validity.iter_mut().for_each(|validity| validity.push(false));
+        self.store.push_placeholder();
+        self.rows += 1;
+    }
+
+    /// Drops everything from row `rows` on.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        if let Some(validity) = &mut self.validity {
+            validity.truncate(rows);
+        }
+        self.store.truncate(rows);
+        self.rows = rows;
+    }
+
+    /// Keeps the rows whose flag is set.
+    pub(super) fn retain(&mut self, keep: &[bool]) {
+        if let Some(validity) = &mut self.validity {
+            retain_rows(validity, keep);
+        }
+        self.store.retain(keep);
+        self.rows = keep.iter().filter(|keep| **keep).count();
+    }
+
+    /// The order of two rows, for finding a map's key given twice.
+    fn order(&self, left: usize, right: usize) -> Ordering {
+        self.store.order(left, right)
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.store.bytes() + self.validity.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Hands the rows over as an Arrow array and starts anew.
+    pub(super) fn take(&mut self) -> ArrayRef {
+        self.rows = 0;
+        let nulls = self.validity.as_mut().map(take_values).map(NullBuffer::from);
+        self.store.take(nulls)
+    }
+}
+
+/// The way each type is kept.
+fn store_for(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Box<dyn Store>, UnknownZone> {
+    Ok(match column_type {
+        ColumnType::Bool => Box::new(boolean::Booleans::default()),
+        ColumnType::Int8 => Box::new(whole::Wholes::<Int8Type>::new(whole::Texts::Refused)),
+        ColumnType::Int16 => Box::new(whole::Wholes::<Int16Type>::new(whole::Texts::Refused)),
+        ColumnType::Int32 => Box::new(whole::Wholes::<Int32Type>::new(whole::Texts::Refused)),
+        ColumnType::Int64 => Box::new(whole::Wholes::<Int64Type>::new(whole::Texts::OfDigits)),
+        ColumnType::UInt8 => Box::new(whole::Wholes::<UInt8Type>::new(whole::Texts::Refused)),
+        ColumnType::UInt16 => Box::new(whole::Wholes::<UInt16Type>::new(whole::Texts::Refused)),
+        ColumnType::UInt32 => Box::new(whole::Wholes::<UInt32Type>::new(whole::Texts::Refused)),
+        ColumnType::UInt64 => Box::new(whole::Wholes::<UInt64Type>::new(whole::Texts::OfDigits)),
+        ColumnType::Float32 => Box::new(float::Floats::<Float32Type>::default()),
+        ColumnType::Float64 => Box::new(float::Floats::<Float64Type>::default()),
+        ColumnType::Decimal { precision, scale } => decimal::store(*precision, *scale),
+        ColumnType::String => Box::new(text::Texts::default()),
+        ColumnType::Uuid => Box::new(uuid::Uuids::default()),
+        ColumnType::Date => Box::new(moment::Dates::new(epoch)),
+        ColumnType::DateTime { zone } => {
+            Box::new(moment::DateTimes::new(Zone::named(zone.as_deref())?, epoch))
+        }
+        ColumnType::DateTime64 { precision, zone } => {
+            Box::new(moment::DateTimes64::new(*precision, Zone::named(zone.as_deref())?, epoch))
+        }
+        ColumnType::LowCardinality(_) => Box::new(dictionary::Dictionary::default()),
+        ColumnType::Nullable(inner) => return store_for(inner, epoch),
+        ColumnType::Array(inner) => Box::new(list::Lists::new(Column::new(inner, epoch)?)),
+        ColumnType::Map(key, value) => {
+            let keys = if has_text_form(key) { map::Keys::Texts } else { map::Keys::InsideTexts };
+            Box::new(map::Maps::new(keys, Column::new(key, epoch)?, Column::new(value, epoch)?))
+        }
+    })
+}
+
+/// Whether JSON holds values of this type as strings, so that a key can be read like a value.
+fn has_text_form(column_type: &ColumnType) -> bool {
+    matches!(
+        column_type,
+        ColumnType::String
+            | ColumnType::Uuid
+            | ColumnType::Date
+            | ColumnType::DateTime { .. }
+            | ColumnType::DateTime64 { .. }
+            | ColumnType::LowCardinality(_)
+    )
+}
+
+fn expectation(column_type: &ColumnType) -> String {
+    let takes = match column_type {
+        ColumnType::Bool => "true or false",
+        ColumnType::Int8 => "a whole number from -128 to 127",
+        ColumnType::Int16 => "a whole number from -32768 to 32767",
+        ColumnType::Int32 => "a whole number from -2147483648 to 2147483647",
+        ColumnType::Int64 => "a whole number from -9223372036854775808 to 9223372036854775807",
+        ColumnType::UInt8 => "a whole number from 0 to 255",
+        ColumnType::UInt16 => "a whole number from 0 to 65535",
+        ColumnType::UInt32 => "a whole number from 0 to 4294967295",
+        ColumnType::UInt64 => "a whole number from 0 to 18446744073709551615",
+        ColumnType::Float32 | ColumnType::Float64 => "a number it can hold",
+        ColumnType::Decimal { .. } => "a number it can hold exactly",
+        ColumnType::String | ColumnType::LowCardinality(_) => "a string",
+        ColumnType::Uuid => "a string of 36 characters, hyphens included",
+        ColumnType::Date => "YYYY-MM-DD from 1970-01-01 to 2149-06-06",
+        ColumnType::DateTime { .. } => {
+            "a time from 1970-01-01 to 2106-02-07 06:28:15 UTC, without a fraction"
+        }
+        ColumnType::DateTime64 { precision: 9, .. } => {
+            "a time from 1900-01-01 to 2262-04-11 23:47:16.854775807 UTC"
+        }
+        ColumnType::DateTime64 { .. } => "a time from 1900-01-01 to 2299-12-31 UTC in its precision",
+        ColumnType::Nullable(inner) => return format!("{} or null", expectation(inner)),
+        ColumnType::Array(_) => "an array",
+        ColumnType::Map(..) => "an object",
+    };
+    format!("{column_type} ({takes})")
+}
+
+fn retain_rows<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut flags = keep.iter();
+    values.retain(|_| flags.next().copied().unwrap_or(false));
+}
+
+/// Takes the values and leaves room for as many: a batch is much like the one before.
+fn take_values<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(values.len());
+    std::mem::replace(values, room)
+}

@@ -1,0 +1,211 @@
+//! One record into one row: walks the JSON once, left to right, and hands each wanted value to its
+//! column. Decides what is missing, given twice or of the wrong shape; what a value means is the
+//! column's business. Leaves the columns uneven when it rejects; the batch evens them out.
+
+mod number;
+mod scan;
+mod skip;
+mod string;
+
+pub(super) use number::Number;
+pub(super) use scan::Reader;
+
+use super::column::Column;
+use super::plan::{Found, Plan, ROOT, Target};
+use super::reject::{Code, Fault};
+
+/// One record on its way into the columns.
+pub(super) struct Walk<'w, 'p> {
+    pub(super) plan: &'w mut Plan,
+    pub(super) columns: &'w mut [Column],
+    pub(super) reader: Reader<'p>,
+    /// This record's number, never used before and never 0: marks what it had.
+    pub(super) record: u64,
+    /// How many columns have got a value.
+    filled: usize,
+}
+
+impl<'w, 'p> Walk<'w, 'p> {
+    /// Starts at the first byte of a payload, which is valid UTF-8.
+    pub(super) fn new(
+        plan: &'w mut Plan,
+        columns: &'w mut [Column],
+        reader: Reader<'p>,
+        record: u64,
+    ) -> Self {
+        Self { plan, columns, reader, record, filled: 0 }
+    }
+
+    /// Reads the record; each column has one more value afterwards.
+    pub(super) fn read(&mut self) -> Result<(), Fault> {
+        self.reader.skip_space();
+        if self.reader.peek() != b'{' {
+            return Err(self.misfit(ROOT, not_an_object));
+        }
+        self.object(ROOT)?;
+        self.reader.end().map_err(|fault| self.at_object(ROOT, fault))?;
+        if self.filled == self.columns.len() { Ok(()) } else { self.fill_missing() }
+    }
+
+    /// Reads the object that starts here.
+    fn object(&mut self, object: usize) -> Result<(), Fault> {
+        self.reader.enter().map_err(|fault| self.at_object(object, fault))?;
+        if self.reader.peek() == b'}' {
+            self.reader.leave();
+            return Ok(());
+        }
+        // Keys come in the order of the last record, or have to be looked up.
+        let mut before = None;
+        let mut guess = self.plan.objects[object].first;
+        loop {
+            let target = match self.guessed(guess) {
+                Some(target) => {
+                    before = Some(guess);
+                    target
+                }
+                None => self.looked_up(object, &mut before).map_err(|fault| self.at_object(object, fault))?,
+            };
+            guess = before.map_or(guess, |key| self.plan.keys[key].next);
+            self.value(object, target)?;
+            if !self.reader.another(b'}').map_err(|fault| self.at_object(object, fault))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes the key `guess` and its colon, if that is what comes.
+    #[inline]
+    fn guessed(&mut self, guess: usize) -> Option<Found> {
+        let key = self.plan.keys.get_mut(guess)?;
+        let rest = self.reader.rest();
+        if !key.is_next(*rest.first_chunk()?, rest) {
+            return None;
+        }
+        self.reader.advance(key.len());
+        self.reader.skip_space();
+        Some(key.found(self.record))
+    }
+
+    /// Passes a key and its colon. `before` is the key before it, and becomes this one if it is known.
+    #[inline(never)]
+    fn looked_up(&mut self, object: usize, before: &mut Option<usize>) -> Result<Found, Fault> {
+        if self.reader.peek() != b'"' {
+            return Err(self.reader.unexpected("a key in quotes"));
+        }
+        let found = self.plan.find(object, self.reader.text()?);
+        self.reader.colon()?;
+        let Some(key) = found else { return Ok(Found::Now(Target::Skip)) };
+        self.plan.learn_order(object, *before, key);
+        *before = Some(key);
+        Ok(self.plan.keys[key].found(self.record))
+    }
+
+    /// Reads the value of a key to where it is wanted.
+    #[inline]
+    fn value(&mut self, object: usize, found: Found) -> Result<(), Fault> {
+        match found {
+            Found::Now(Target::Column(column)) => self.column(column),
+            Found::Now(Target::Skip) => self.skip(object),
+            Found::Now(Target::Object(inner)) => self.inner(inner),
+            Found::Now(Target::Fork(fork)) => self.fork(fork),
+            Found::Again(target) => Err(self.twice(target)),
+        }
+    }
+
+    #[inline]
+    fn skip(&mut self, object: usize) -> Result<(), Fault> {
+        self.reader.skip_value().map_err(|fault| self.at_object(object, fault))
+    }
+
+    #[inline]
+    fn column(&mut self, column: usize) -> Result<(), Fault> {
+        self.columns[column].decode(&mut self.reader).map_err(|fault| self.at_column(column, fault))?;
+        self.plan.filled_by[column] = self.record;
+        self.filled += 1;
+        Ok(())
+    }
+
+    /// Reads an object with columns in it. A null is as good as an object without keys.
+    fn inner(&mut self, object: usize) -> Result<(), Fault> {
+        match self.reader.peek() {
+            b'{' => self.object(object),
+            b'n' => self.skip(object),
+            _ => Err(self.misfit(object, |fault| fault.or_expecting(|| "an object".to_owned()))),
+        }
+    }
+
+    /// Reads one value several times, for each of those who want it.
+    fn fork(&mut self, fork: usize) -> Result<(), Fault> {
+        let start = self.reader.position();
+        for at in 0..self.plan.forks[fork].columns.len() {
+            self.reader.rewind(start);
+            self.column(self.plan.forks[fork].columns[at])?;
+        }
+        if let Some(object) = self.plan.forks[fork].object {
+            self.reader.rewind(start);
+            self.inner(object)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the columns without a value their default, or null where they take it.
+    fn fill_missing(&mut self) -> Result<(), Fault> {
+        for (number, column) in self.columns.iter_mut().enumerate() {
+            if self.plan.filled_by[number] == self.record {
+                continue;
+            }
+            let field = &self.plan.fields[number];
+            let filled = match &field.default {
+                Some(default) => column.decode(&mut Reader::new(default, Vec::new())),
+                None if column.is_nullable() => {
+                    column.push_null();
+                    Ok(())
+                }
+                None => Err(Fault::expecting(Code::FieldMissing, column.expectation(), "no such field")),
+            };
+            filled.map_err(|fault| fault.at(&field.name, &field.path))?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn at_column(&self, column: usize, fault: Fault) -> Fault {
+        let field = &self.plan.fields[column];
+        fault.at(&field.name, &field.path)
+    }
+
+    #[cold]
+    fn at_object(&self, object: usize, fault: Fault) -> Fault {
+        let object = &self.plan.objects[object];
+        fault.at(&self.plan.fields[object.witness].name, &object.path)
+    }
+
+    /// The fault of a value that should have been an object.
+    #[cold]
+    fn misfit(&mut self, object: usize, explain: fn(Fault) -> Fault) -> Fault {
+        let mut fault = self.reader.misfit();
+        if object == ROOT && matches!(fault.code(), Code::WrongType | Code::Null) {
+            fault = self.reader.end().err().unwrap_or(fault);
+        }
+        self.at_object(object, explain(fault))
+    }
+
+    #[cold]
+    fn twice(&self, target: Target) -> Fault {
+        let fault = Fault::expecting(Code::KeyTwice, "each key once", "the same key again");
+        match target {
+            Target::Column(column) => self.at_column(column, fault),
+            Target::Object(object) => self.at_object(object, fault),
+            Target::Fork(fork) => self.at_column(self.plan.forks[fork].first_column(), fault),
+            Target::Skip => self.at_object(ROOT, fault),
+        }
+    }
+}
+
+/// Turns the fault of a payload that is no object into one about the payload, unless it is not even JSON.
+fn not_an_object(fault: Fault) -> Fault {
+    match fault.code() {
+        Code::WrongType | Code::Null => fault.recoded(Code::NotAnObject, "a JSON object"),
+        _ => fault,
+    }
+}

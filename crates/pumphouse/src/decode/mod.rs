@@ -1,0 +1,21 @@
+//! From bytes to columns: one JSON object of a Kafka message becomes one row of Arrow arrays, without
+//! loss or not at all. Knows the declared columns; knows neither Kafka nor the wire to ClickHouse.
+//!
+//! `record` comes in, `open_batch` keeps it, `json` walks it by the `plan`, `column` holds the values,
+//! `reject` says why not, `dead_letter` keeps what was refused.
+
+mod column;
+mod dead_letter;
+mod decimal;
+mod json;
+mod open_batch;
+mod plan;
+mod record;
+mod reject;
+mod time;
+mod zone;
+
+pub use dead_letter::dead_letter_columns;
+pub use open_batch::{ColumnFault, Counts, OpenBatch, Sealed, table_columns};
+pub use record::{Headers, NoHeaders, Pushed, Record};
+pub use reject::{Code, Reject};

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exception::ServerError;
+use crate::insert::VERSIONED;
 use crate::quote;
 
 /// Most bytes that an answer to a query may have.
@@ -225,12 +226,9 @@ impl Client {
         Ok(self.query("SELECT version() AS version").row::<Version>().await?.version)
     }
 
-    /// Which of `names` a server knows as settings; asked once, until [`Client::forget_settings`].
-    pub(crate) async fn known_settings(
-        &self,
-        url_index: usize,
-        names: &[&str],
-    ) -> Result<Arc<BTreeSet<String>>, QueryError> {
+    /// Which of the settings that depend on the version a server knows; asked once, until
+    /// [`Client::forget_settings`].
+    pub(crate) async fn known_settings(&self, url_index: usize) -> Result<Arc<BTreeSet<String>>, QueryError> {
         #[derive(Deserialize)]
         struct Setting {
             name: String,
@@ -239,7 +237,7 @@ impl Client {
         if let Some(known) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Arc::clone(known));
         }
-        let names: Vec<_> = names.iter().map(|name| quote::text(name)).collect();
+        let names: Vec<_> = VERSIONED.iter().map(|name| quote::text(name)).collect();
         let sql = format!("SELECT name FROM system.settings WHERE name IN ({})", names.join(", "));
         let rows = self.query(&sql).at(url_index).rows::<Setting>().await?;
         let known: Arc<BTreeSet<_>> = Arc::new(rows.into_iter().map(|row| row.name).collect());
@@ -438,6 +436,9 @@ fn parse_url(text: &str) -> Result<Url, ClientError> {
     let wrong = |reason: &str| ClientError::Url { url: text.to_owned(), reason: reason.to_owned() };
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     match url.scheme() {
+        "http" | "https" if url.query().is_some() || url.fragment().is_some() => {
+            Err(wrong("it must end before `?` or `#`; settings have a place of their own"))
+        }
         "http" | "https" if url.has_host() => Ok(url),
         _ => Err(wrong("it must begin with http:// or https://")),
     }

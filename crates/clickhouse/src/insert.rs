@@ -77,7 +77,7 @@ pub enum Doubt {
 impl Client {
     /// Sends an insert once.
     pub async fn insert(&self, insert: &Insert<'_>) -> InsertAnswer {
-        let known = match self.known_settings(insert.url_index, &VERSIONED).await {
+        let known = match self.known_settings(insert.url_index).await {
             Ok(known) => known,
             Err(QueryError::Server(error)) => return InsertAnswer::Refused(Refusal::Server(error)),
             Err(error) => return InsertAnswer::Refused(Refusal::NotSent(error.to_string())),

@@ -141,7 +141,8 @@ pub async fn inspect(
     }
     report.findings.extend(columns::differences(&catalogue, &name, expected.columns).await?);
     let sent = expected.columns.iter().map(|(name, _)| name.clone()).collect();
-    let mut windows = vec![look_at_table(&catalogue, &table, &sent, &mut report.findings).await?];
+    let mut windows =
+        vec![look_at_table(&catalogue, (&table, Role::Table), &sent, &mut report.findings).await?];
     let behind = look_at_views(&catalogue, table, &mut report.findings).await?;
     report.has_views = behind.is_some();
     windows.extend(behind.unwrap_or_default());
@@ -152,19 +153,38 @@ pub async fn inspect(
     Ok(report)
 }
 
+/// What a table is to the stream.
+#[derive(Clone, Copy)]
+enum Role {
+    /// Batches go to it.
+    Table,
+    /// A view fills it.
+    Target,
+}
+
+impl Role {
+    /// The code of a finding: whatever is wrong with a target is a matter of the view.
+    fn code(self, of_a_table: &'static str) -> &'static str {
+        match self {
+            Self::Table => of_a_table,
+            Self::Target => "PH-0043",
+        }
+    }
+}
+
 /// Window and partition key of one table that rows are written to.
 async fn look_at_table(
     catalogue: &Catalogue<'_>,
-    table: &LiveTable,
+    (table, role): (&LiveTable, Role),
     sent: &BTreeSet<String>,
     findings: &mut Vec<Finding>,
 ) -> Result<Window, QueryError> {
     let window = Window::of(table, catalogue);
-    findings.extend(window_finding(table, window));
+    findings.extend(window_finding(table, role, window));
     let columns = catalogue.columns(&table.name()).await?;
     if let Some(reason) = purity::impurity(&table.partition_key, &columns, sent, &catalogue.impure_functions)
     {
-        findings.push(impure_key(&table.name(), &reason));
+        findings.push(impure_key(&table.name(), role, &reason));
     }
     Ok(window)
 }
@@ -198,7 +218,7 @@ async fn look_at_views(
             continue;
         }
         let sent = catalogue.columns(&name).await?.into_iter().map(|column| column.name).collect();
-        windows.push(look_at_table(catalogue, &target, &sent, findings).await?);
+        windows.push(look_at_table(catalogue, (&target, Role::Target), &sent, findings).await?);
         findings.extend(impure_view(&view, &target, &catalogue.impure_functions));
     }
     Ok(windows)
@@ -206,7 +226,7 @@ async fn look_at_views(
 
 fn version_finding(version: &str, allowed: bool) -> Option<Finding> {
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
-    let release = (numbers.next()?, numbers.next()?);
+    let release = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     (release < TESTED_SINCE).then(|| Finding {
         code: "PH-0045",
         severity: if allowed { Severity::Warn } else { Severity::Refuse },
@@ -259,8 +279,7 @@ fn lost_target(view: &TableName) -> Finding {
     }
 }
 
-/// Names the table as the main one or a view's target by its code only: the statement that mends is the same.
-fn window_finding(table: &LiveTable, window: Window) -> Option<Finding> {
+fn window_finding(table: &LiveTable, role: Role, window: Window) -> Option<Finding> {
     let name = table.name();
     let (setting, mend) = if Engine::of(&table.engine).is_replicated() {
         let setting = "replicated_deduplication_window";
@@ -277,12 +296,12 @@ fn window_finding(table: &LiveTable, window: Window) -> Option<Finding> {
         _ => return None,
     };
     let what = format!("{setting} of {name} is {}", window.entries);
-    Some(Finding { code: "PH-0041", severity, what, why: why.to_owned(), mend })
+    Some(Finding { code: role.code("PH-0041"), severity, what, why: why.to_owned(), mend })
 }
 
-fn impure_key(name: &TableName, reason: &str) -> Finding {
+fn impure_key(name: &TableName, role: Role, reason: &str) -> Finding {
     Finding {
-        code: "PH-0047",
+        code: role.code("PH-0047"),
         severity: Severity::Refuse,
         what: format!("the partition key of {name} depends on {reason}"),
         why: "tokens count per table partition, so a row that moves to another one on a retry is doubled"
@@ -296,7 +315,7 @@ fn impure_key(name: &TableName, reason: &str) -> Finding {
 fn impure_view(view: &LiveTable, target: &LiveTable, impure: &BTreeSet<String>) -> Option<Finding> {
     let call = purity::impure_call(&view.as_select, impure)?;
     (!target.partition_key.is_empty()).then(|| Finding {
-        code: "PH-0047",
+        code: "PH-0043",
         severity: Severity::Warn,
         what: format!(
             "view {} calls {call}(), and its target is partitioned by {}",
@@ -306,4 +325,34 @@ fn impure_view(view: &LiveTable, target: &LiveTable, impure: &BTreeSet<String>) 
         why: "if the one reaches the other, a retry doubles the view's rows".to_owned(),
         mend: "make sure that it does not, or partition the target by a column of the record".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_before_the_tested_ones_is_refused_unless_accepted() {
+        for (version, old) in [
+            ("26.6.1.1", false),
+            ("26.7.2.1", false),
+            ("27.1.1.1", false),
+            ("26.5.9.9", true),
+            ("25.12.1.1", true),
+            ("nonsense", true),
+        ] {
+            let severity = |allowed| version_finding(version, allowed).map(|finding| finding.severity);
+            assert_eq!(severity(false), old.then_some(Severity::Refuse), "{version}");
+            assert_eq!(severity(true), old.then_some(Severity::Warn), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_finding_reads_as_one_line_that_ends_with_what_mends_it() {
+        let finding = missing(&TableName::new("metrics", "my table"));
+        assert_eq!(
+            finding.to_string(),
+            "PH-0040 table metrics.`my table` is missing: rows have nowhere to go; `pumphouse apply` creates it"
+        );
+    }
 }

@@ -77,6 +77,7 @@ pub(crate) enum Work {
         entries: BTreeMap<Partition, (Offset, Metadata)>,
         purpose: Purpose,
         again_at: Option<Time>,
+        tries: u32,
     },
     Inserting(InFlight),
     Recovering(Claim),
@@ -256,7 +257,7 @@ impl Pump {
         self.commits += 1;
         let id = CommitId(self.commits);
         out.push(Effect::Commit(id, entries.clone()));
-        self.work = Work::Committing { id, entries, purpose, again_at: None };
+        self.work = Work::Committing { id, entries, purpose, again_at: None, tries: 1 };
     }
 
     pub(crate) fn in_flight(&self) -> Option<&InFlight> {

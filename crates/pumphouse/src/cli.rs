@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::command::apply::Apply;
 use crate::command::check::Check;
 use crate::command::demo::Demo;
 use crate::command::internal::Internal;
@@ -21,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Take the events of every stream into ClickHouse until told to stop
     Run(Run),
+    /// Create the databases, tables and rollups that are missing
+    Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means
     Check(Check),
     /// Show it all on this machine: events, a worker that is killed on the way, the count at the end

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match cli.command {
         Command::Run(run) => run.run().map(ExitCode::from),
+        Command::Apply(apply) => apply.run().map(ExitCode::from),
         Command::Check(check) => Ok(check.run().into()),
         Command::Demo(demo) => demo.run(),
         Command::Explain { code } => Ok(command::explain::print(&code).into()),

@@ -31,16 +31,10 @@ pub mod event {
     pub const RECOVERED: &str = "claim recovered";
     /// A batch closed and its claim is stored.
     pub const BATCH_CLAIMED: &str = "batch claimed";
-    /// ClickHouse has the batch.
-    pub const BATCH_INSERTED: &str = "batch inserted";
     /// Offsets moved past the batch.
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
-    /// Records could not become rows and were kept.
-    pub const DEAD_LETTERS: &str = "dead letters";
-    /// The valve moved.
-    pub const VALVE_MOVED: &str = "valve moved";
     /// Partitions are not read for now.
     pub const PAUSED: &str = "paused";
     /// Partitions are read again.

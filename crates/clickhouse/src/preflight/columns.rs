@@ -14,13 +14,18 @@ pub(super) async fn differences(
     let live = catalogue.columns(table).await?;
     let spelled = catalogue.spelled(expected).await?;
     let findings = expected.iter().filter_map(|(name, written)| {
-        let wanted = spelled.get(name).unwrap_or(written);
+        let wanted = &on_one_line(spelled.get(name).unwrap_or(written));
         let found = live.iter().find(|column| column.name == *name);
         let (what, mend) = difference(table, (name, wanted), found)?;
         let why = "rows as declared can't go into it".to_owned();
         Some(Finding { code: "PH-0044", severity: Severity::Refuse, what, why, mend })
     });
     Ok(findings.collect())
+}
+
+/// `DESCRIBE` spreads named tuples over lines, the catalogue does not.
+fn on_one_line(column_type: &str) -> String {
+    column_type.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(")
 }
 
 /// What is wrong with one column, and what mends it.
@@ -102,6 +107,12 @@ fn span(text: &str, begins: &str, ends: &str) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tuple_spread_over_lines_is_the_same_type() {
+        let spread = "Array(Tuple(\n    name String,\n    value Nullable(String)))";
+        assert_eq!(on_one_line(spread), "Array(Tuple(name String, value Nullable(String)))");
+    }
 
     #[test]
     fn a_column_takes_its_own_type_and_looser_ones_only() {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Finding, Severity};
 use crate::client::{Client, QueryError};
 use crate::exception::Kind;
-use crate::insert::{VERSIONED, exact_settings};
+use crate::insert::exact_settings;
 use crate::quote;
 
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ pub(super) async fn ineffective(
     url_index: usize,
     given: &BTreeMap<String, String>,
 ) -> Result<Vec<Finding>, QueryError> {
-    let known = client.known_settings(url_index, &VERSIONED).await?;
+    let known = client.known_settings(url_index).await?;
     let exact: BTreeMap<_, _> = exact_settings(&known).collect();
     let names: Vec<_> = exact.keys().map(|name| quote::text(name)).collect();
     let sql = format!("SELECT name, value FROM system.settings WHERE name IN ({})", names.join(", "));

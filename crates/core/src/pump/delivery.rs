@@ -16,6 +16,9 @@ use crate::verdict::{self, Halt, Refusal, Verdict};
 /// Pause before a commit is repeated that the coordinator refused for now.
 const COMMIT_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// Tries of one commit before the membership ends: about half a minute of rebalancing.
+const COMMIT_TRIES_MAX: u32 = 300;
+
 impl Pump {
     pub(super) fn fetched(&mut self, now: Time, partition: Partition, range: Range, filled: Filled) {
         let owned = self.owned.get_mut(&partition).expect("records are taken only of owned partitions");
@@ -123,14 +126,16 @@ impl Pump {
         moment: &Moment,
         out: &mut Vec<Effect>,
     ) {
-        let Work::Committing { id: current, again_at, .. } = &mut self.work else { return };
+        let Work::Committing { id: current, again_at, tries, .. } = &mut self.work else { return };
         if *current != id {
             return;
         }
         match failure {
-            CommitFailure::NotYet => *again_at = Some(moment.now.after(COMMIT_AGAIN_AFTER)),
+            CommitFailure::NotYet if *tries < COMMIT_TRIES_MAX => {
+                *again_at = Some(moment.now.after(COMMIT_AGAIN_AFTER));
+            }
             CommitFailure::TooLarge => self.halt(Halt::MetadataTooLarge, out),
-            CommitFailure::Unknown => {
+            CommitFailure::NotYet | CommitFailure::Unknown => {
                 self.forget_all(out);
                 out.push(Effect::Rejoin);
             }
@@ -229,9 +234,12 @@ impl Pump {
     pub(super) fn repeat_what_waited(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
         let due = |at: Option<Time>| at.is_some_and(|at| moment.now >= at);
         match &self.work {
-            Work::Committing { entries, purpose, again_at, .. } if due(*again_at) => {
-                let (entries, purpose) = (entries.clone(), purpose.clone());
+            Work::Committing { entries, purpose, again_at, tries, .. } if due(*again_at) => {
+                let (entries, purpose, tries) = (entries.clone(), purpose.clone(), tries + 1);
                 self.commit(entries, purpose, out);
+                if let Work::Committing { tries: counted, .. } = &mut self.work {
+                    *counted = tries;
+                }
             }
             Work::Inserting(in_flight) => {
                 let pending = in_flight.pending.iter();

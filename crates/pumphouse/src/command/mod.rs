@@ -1,5 +1,6 @@
 //! The subcommands, one file each; nothing below them knows the command line.
 
+pub mod apply;
 pub mod check;
 pub mod configuration;
 pub mod demo;

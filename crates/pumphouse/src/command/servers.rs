@@ -47,7 +47,7 @@ pub(super) fn run(servers: &Servers) -> anyhow::Result<ExitCode> {
     match servers.action {
         Action::Start => start(&state),
         Action::Stop => stop(&state),
-        Action::Status => status(&state),
+        Action::Status => Ok(status(&state)),
         Action::Keep => keep(&state),
     }
 }
@@ -76,7 +76,7 @@ fn start(state: &State) -> anyhow::Result<ExitCode> {
             thread::sleep(POLL);
         }
     }
-    status(state)
+    Ok(status(state))
 }
 
 fn stop(state: &State) -> anyhow::Result<ExitCode> {
@@ -100,10 +100,10 @@ fn stop(state: &State) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(state: &State) -> anyhow::Result<ExitCode> {
+fn status(state: &State) -> ExitCode {
     let Some(exports) = state.exports().filter(|_| state.is_kept().unwrap_or(false)) else {
         eprintln!("pumphouse: no servers are running; `cargo xtask servers start` starts them");
-        return Ok(ExitCode::FAILURE);
+        return ExitCode::FAILURE;
     };
     let down = exports.down();
     for line in &down {
@@ -114,10 +114,10 @@ fn status(state: &State) -> anyhow::Result<ExitCode> {
             "pumphouse: `cargo xtask servers stop`, then `start`, brings up both; their log is {}",
             state.keeper_log().display()
         );
-        return Ok(ExitCode::FAILURE);
+        return ExitCode::FAILURE;
     }
     print!("{}", exports.as_shell());
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 /// Holds both servers until a signal ends this process; their guards notice.

@@ -11,7 +11,7 @@ pub(super) use number::Number;
 pub(super) use scan::Reader;
 
 use super::column::Column;
-use super::plan::{Plan, ROOT, Target};
+use super::plan::{Found, Plan, ROOT, Target};
 use super::reject::{Code, Fault};
 
 /// One record on its way into the columns.
@@ -54,57 +54,61 @@ impl<'w, 'p> Walk<'w, 'p> {
             self.reader.leave();
             return Ok(());
         }
+        // Keys come in the order of the last record, or have to be looked up.
         let mut before = None;
+        let mut guess = self.plan.objects[object].first;
         loop {
-            before = self.key(object, before).map_err(|fault| self.at_object(object, fault))?;
-            self.value(object, before)?;
+            let target = match self.guessed(guess) {
+                Some(target) => {
+                    before = Some(guess);
+                    target
+                }
+                None => self.looked_up(object, &mut before).map_err(|fault| self.at_object(object, fault))?,
+            };
+            guess = before.map_or(guess, |key| self.plan.keys[key].next);
+            self.value(object, target)?;
             if !self.reader.another(b'}').map_err(|fault| self.at_object(object, fault))? {
                 return Ok(());
             }
         }
     }
 
-    /// Passes a key and its colon: first by the guess that keys come in the order of the last record,
-    /// then by looking it up.
+    /// Passes the key `guess` and its colon, if that is what comes.
     #[inline]
-    fn key(&mut self, object: usize, before: Option<usize>) -> Result<Option<usize>, Fault> {
-        let known = &self.plan.objects[object];
-        let guess = known.guess(before);
-        if let Some(bytes) = known.keys.get(guess).and_then(|key| key.matches(self.reader.rest())) {
-            self.reader.advance(bytes);
-            self.reader.skip_space();
-            return Ok(Some(guess));
+    fn guessed(&mut self, guess: usize) -> Option<Found> {
+        let key = self.plan.keys.get_mut(guess)?;
+        let rest = self.reader.rest();
+        if !key.is_next(*rest.first_chunk()?, rest) {
+            return None;
         }
-        self.look_up(object, before)
+        self.reader.advance(key.len());
+        self.reader.skip_space();
+        Some(key.found(self.record))
     }
 
-    fn look_up(&mut self, object: usize, before: Option<usize>) -> Result<Option<usize>, Fault> {
+    /// Passes a key and its colon. `before` is the key before it, and becomes this one if it is known.
+    #[inline(never)]
+    fn looked_up(&mut self, object: usize, before: &mut Option<usize>) -> Result<Found, Fault> {
         if self.reader.peek() != b'"' {
             return Err(self.reader.unexpected("a key in quotes"));
         }
-        let known = &mut self.plan.objects[object];
-        let key = known.find(self.reader.text()?);
-        if let Some(key) = key {
-            known.learn_order(before, key);
-        }
+        let found = self.plan.find(object, self.reader.text()?);
         self.reader.colon()?;
-        Ok(key)
+        let Some(key) = found else { return Ok(Found::Now(Target::Skip)) };
+        self.plan.learn_order(object, *before, key);
+        *before = Some(key);
+        Ok(self.plan.keys[key].found(self.record))
     }
 
     /// Reads the value of a key to where it is wanted.
     #[inline]
-    fn value(&mut self, object: usize, key: Option<usize>) -> Result<(), Fault> {
-        let Some(key) = key else { return self.skip(object) };
-        let key = &mut self.plan.objects[object].keys[key];
-        let target = key.target;
-        if target != Target::Skip && std::mem::replace(&mut key.seen_in, self.record) == self.record {
-            return Err(self.twice(target));
-        }
-        match target {
-            Target::Skip => self.skip(object),
-            Target::Column(column) => self.column(column),
-            Target::Object(inner) => self.inner(inner),
-            Target::Fork(fork) => self.fork(fork),
+    fn value(&mut self, object: usize, found: Found) -> Result<(), Fault> {
+        match found {
+            Found::Now(Target::Column(column)) => self.column(column),
+            Found::Now(Target::Skip) => self.skip(object),
+            Found::Now(Target::Object(inner)) => self.inner(inner),
+            Found::Now(Target::Fork(fork)) => self.fork(fork),
+            Found::Again(target) => Err(self.twice(target)),
         }
     }
 
@@ -116,7 +120,7 @@ impl<'w, 'p> Walk<'w, 'p> {
     #[inline]
     fn column(&mut self, column: usize) -> Result<(), Fault> {
         self.columns[column].decode(&mut self.reader).map_err(|fault| self.at_column(column, fault))?;
-        self.plan.fields[column].filled_by = self.record;
+        self.plan.filled_by[column] = self.record;
         self.filled += 1;
         Ok(())
     }
@@ -147,10 +151,10 @@ impl<'w, 'p> Walk<'w, 'p> {
     /// Gives the columns without a value their default, or null where they take it.
     fn fill_missing(&mut self) -> Result<(), Fault> {
         for (number, column) in self.columns.iter_mut().enumerate() {
-            let field = &self.plan.fields[number];
-            if field.filled_by == self.record {
+            if self.plan.filled_by[number] == self.record {
                 continue;
             }
+            let field = &self.plan.fields[number];
             let filled = match &field.default {
                 Some(default) => column.decode(&mut Reader::new(default, Vec::new())),
                 None if column.is_nullable() => {

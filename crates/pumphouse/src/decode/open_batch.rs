@@ -135,7 +135,7 @@ impl OpenBatch {
         if payload.is_empty() {
             return Err(Fault::expecting(Code::Empty, PAYLOAD, "an empty message"));
         }
-        if simdutf8::basic::from_utf8(payload).is_err() {
+        if !payload.is_ascii() && simdutf8::basic::from_utf8(payload).is_err() {
             // Only now is it worth a second look where.
             let at = std::str::from_utf8(payload).map_or_else(|error| error.valid_up_to(), str::len);
             return Err(Fault::expecting(Code::NotUtf8, PAYLOAD, format!("other bytes from byte {at} on")));

@@ -10,16 +10,20 @@ const UNWANTED_MAX: usize = 64;
 /// Longer keys are not remembered.
 const KEY_BYTES_MAX: usize = 128;
 /// The bytes of a key that are compared at once.
-const HEAD: usize = 16;
+pub(super) const HEAD: usize = 16;
 
 /// Where each column's value is.
 pub(super) struct Plan {
     /// The objects that lead to columns; the record itself is [`ROOT`].
     pub(super) objects: Vec<Object>,
+    /// The keys of all objects: the wanted ones, then unwanted ones as they were met.
+    pub(super) keys: Vec<Key>,
     /// Values that several columns read.
     pub(super) forks: Vec<Fork>,
     /// What is known of each column besides its values.
     pub(super) fields: Vec<Field>,
+    /// For each column, the last record that had a value for it.
+    pub(super) filled_by: Vec<u64>,
 }
 
 /// The record itself, among [`Plan::objects`].
@@ -32,8 +36,6 @@ pub(super) struct Field {
     pub(super) path: String,
     /// JSON that stands in for a missing value.
     pub(super) default: Option<Vec<u8>>,
-    /// The last record that had a value for the column.
-    pub(super) filled_by: u64,
 }
 
 /// A value that several columns read, and perhaps an object with columns in it.
@@ -62,6 +64,15 @@ pub(super) enum Target {
     Fork(usize),
 }
 
+/// A key met in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// For the first time.
+    Now(Target),
+    /// Once more.
+    Again(Target),
+}
+
 /// An object that leads to columns.
 #[derive(Default)]
 pub(super) struct Object {
@@ -69,12 +80,10 @@ pub(super) struct Object {
     pub(super) path: String,
     /// A column inside it, to name where the object itself is at fault.
     pub(super) witness: usize,
-    /// The wanted keys, then unwanted ones as they were met.
-    pub(super) keys: Vec<Key>,
+    /// The key that came first last time.
+    pub(super) first: usize,
     by_name: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
     unwanted: usize,
-    /// The key that came first last time.
-    first: usize,
 }
 
 /// A key of an object.
@@ -88,7 +97,7 @@ pub(super) struct Key {
     /// The last record that had it.
     pub(super) seen_in: u64,
     /// The key that came after it last time.
-    next: usize,
+    pub(super) next: usize,
 }
 
 impl Key {
@@ -99,6 +108,10 @@ impl Key {
         }
         let mut head = [0; HEAD];
         let mut mask = [0; HEAD];
+        if raw.is_empty() {
+            // Never equal to what the empty mask leaves: such a key is always looked up.
+            head[0] = 1;
+        }
         for (at, byte) in raw.iter().take(HEAD).enumerate() {
             head[at] = *byte;
             mask[at] = 0xFF;
@@ -113,53 +126,29 @@ impl Key {
         }
     }
 
-    /// How many bytes the key takes if `rest` starts with it, colon included.
+    /// Notes that `record` has the key.
     #[inline]
-    pub(super) fn matches(&self, rest: &[u8]) -> Option<usize> {
-        let len = self.raw.len();
-        let is_next = match rest.first_chunk::<HEAD>() {
-            Some(head) => {
-                u128::from_le_bytes(*head) & self.mask == self.head
-                    && (len <= HEAD || rest.starts_with(&self.raw))
-            }
-            None => rest.starts_with(&self.raw),
-        };
-        (is_next && len > 0).then_some(len)
+    pub(super) fn found(&mut self, record: u64) -> Found {
+        let is_repeated = std::mem::replace(&mut self.seen_in, record) == record;
+        // What nobody reads may be said twice.
+        if is_repeated && self.target != Target::Skip {
+            Found::Again(self.target)
+        } else {
+            Found::Now(self.target)
+        }
     }
-}
 
-impl Object {
-    /// The key to be expected after the key `before`, or first.
+    /// Whether the key is what comes, given the next bytes and, for a long one, the rest of them.
     #[inline]
-    pub(super) fn guess(&self, before: Option<usize>) -> usize {
-        before.map_or(self.first, |before| self.keys[before].next)
+    pub(super) fn is_next(&self, head: [u8; HEAD], rest: &[u8]) -> bool {
+        u128::from_le_bytes(head) & self.mask == self.head
+            && (self.raw.len() <= HEAD || rest.starts_with(&self.raw))
     }
 
-    /// Notes that `key` came after the key `before`, or first.
-    pub(super) fn learn_order(&mut self, before: Option<usize>, key: usize) {
-        match before {
-            None => self.first = key,
-            Some(before) => self.keys[before].next = key,
-        }
-    }
-
-    /// The key of this name. An unwanted one is remembered if there is room, and none otherwise.
-    pub(super) fn find(&mut self, name: &[u8]) -> Option<usize> {
-        if let Some(key) = self.by_name.get(name) {
-            return Some(*key);
-        }
-        if self.unwanted == UNWANTED_MAX || name.len() > KEY_BYTES_MAX {
-            return None;
-        }
-        self.unwanted += 1;
-        Some(self.add(name, Target::Skip))
-    }
-
-    fn add(&mut self, name: &[u8], target: Target) -> usize {
-        let key = self.keys.len();
-        self.keys.push(Key::new(name, target));
-        self.by_name.insert(name.into(), key);
-        key
+    /// Bytes that the key takes in a record, colon included.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.raw.len()
     }
 }
 
@@ -174,11 +163,45 @@ impl Plan {
             name: column.name.clone(),
             path: column.from.join("."),
             default: column.default.as_ref().map(|value| value.to_string().into_bytes()),
-            filled_by: 0,
         });
-        let mut plan = Self { objects: Vec::new(), forks: Vec::new(), fields: fields.collect() };
+        let mut plan = Self {
+            objects: Vec::new(),
+            keys: Vec::new(),
+            forks: Vec::new(),
+            fields: fields.collect(),
+            filled_by: vec![0; columns.len()],
+        };
         plan.add_object(&root, String::new());
         plan
+    }
+
+    /// The key of this name in an object. An unwanted one is remembered if there is room, and none
+    /// otherwise.
+    pub(super) fn find(&mut self, object: usize, name: &[u8]) -> Option<usize> {
+        let known = &mut self.objects[object];
+        if let Some(key) = known.by_name.get(name) {
+            return Some(*key);
+        }
+        if known.unwanted == UNWANTED_MAX || name.len() > KEY_BYTES_MAX {
+            return None;
+        }
+        known.unwanted += 1;
+        Some(self.add_key(object, name, Target::Skip))
+    }
+
+    /// Notes that in an object `key` came after the key `before`, or first.
+    pub(super) fn learn_order(&mut self, object: usize, before: Option<usize>, key: usize) {
+        match before {
+            None => self.objects[object].first = key,
+            Some(before) => self.keys[before].next = key,
+        }
+    }
+
+    fn add_key(&mut self, object: usize, name: &[u8], target: Target) -> usize {
+        let key = self.keys.len();
+        self.keys.push(Key::new(name, target));
+        self.objects[object].by_name.insert(name.into(), key);
+        key
     }
 
     fn add_object(&mut self, branch: &Branch, path: String) -> usize {
@@ -195,7 +218,7 @@ impl Plan {
                     Target::Fork(self.forks.len() - 1)
                 }
             };
-            self.objects[number].add(name.as_bytes(), target);
+            self.add_key(number, name.as_bytes(), target);
         }
         self.objects[number].path = path;
         number

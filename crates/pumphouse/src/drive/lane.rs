@@ -239,19 +239,21 @@ impl Lane {
 
     fn take_commit_answer(&mut self) -> bool {
         let Some((id, until)) = self.commit else { return false };
-        let failure = match self.membership.commit_answer() {
-            Some(answer) => judge_commit(answer.error, &answer.partitions),
-            None if self.shared.clock.now() >= until => Some(CommitFailure::Unknown),
+        let answer = match self.membership.commit_answer() {
+            Some(answer) => Some(answer),
+            None if self.shared.clock.now() >= until => None,
             None => return false,
         };
         self.commit = None;
-        match failure {
-            None => self.step(Input::Committed(id)),
-            Some(failure) => {
-                tracing::warn!(stream = %self.shared.stream.name, ?failure, "offset commit failed");
-                self.step(Input::CommitFailed(id, failure));
-            }
-        }
+        let judged =
+            answer.as_ref().map_or(Some(CommitFailure::Unknown), |a| judge_commit(a.error, &a.partitions));
+        let Some(failure) = judged else {
+            self.step(Input::Committed(id));
+            return true;
+        };
+        let errors = answer.map(|answer| (answer.error, answer.partitions));
+        tracing::warn!(stream = %self.shared.stream.name, ?failure, ?errors, "offset commit failed");
+        self.step(Input::CommitFailed(id, failure));
         true
     }
 
@@ -329,8 +331,12 @@ impl Lane {
 /// |---|---|
 /// | no error anywhere | stored |
 /// | metadata too large | the broker takes less than a claim needs |
-/// | the same error of the group for all: rebalance, coordinator loading or moved | nothing stored, again later |
-/// | anything else: one partition failed, no answer, fenced | what is stored has to be read |
+/// | an error of the group for all: rebalance, older generation, coordinator loading or moved | nothing stored, again later |
+/// | anything else: one partition failed, no answer, member unknown | what is stored has to be read |
+///
+/// An older generation is the usual answer while a cooperative rebalance goes on: the coordinator checks it before
+/// it stores anything, and librdkafka stamps the newer one on the next try. A member that is truly out never gets
+/// a newer one before it was told that its assignment is lost.
 fn judge_commit(error: RDKafkaRespErr, partitions: &[RDKafkaRespErr]) -> Option<CommitFailure> {
     use RDKafkaRespErr as E;
     let ok = E::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -342,6 +348,7 @@ fn judge_commit(error: RDKafkaRespErr, partitions: &[RDKafkaRespErr]) -> Option<
     }
     let later = [
         E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
         E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
         E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
         E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
 use pumphouse_core::batch::BatchPolicy;
+use pumphouse_core::moment::Time;
 use pumphouse_core::pump::{Policy, Pump};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +33,8 @@ const CLOCK_EVERY: Duration = Duration::from_secs(15);
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Kafka's `max.poll.interval.ms` where none is configured: the time a rebalance may take.
 const REBALANCE_TIME: Duration = Duration::from_secs(300);
+/// Signals closer together than this are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// Part of a lane's memory that one batch may take: one is open while another is on its way.
 const BATCH_SHARE: u64 = 2;
 /// Part of the process's memory that lanes may fill with rows; the rest is Kafka's queues and encoded bodies.
@@ -88,7 +91,7 @@ async fn wait_for_end(
 ) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (mut exit, mut draining) = (Exit::Fine, false);
+    let (mut exit, mut draining) = (Exit::Fine, None);
     loop {
         let stop = tokio::select! {
             end = ends.recv() => match end {
@@ -100,11 +103,11 @@ async fn wait_for_end(
                     true
                 }
             },
-            _ = terminate.recv() => stop_at_once(draining),
-            _ = interrupt.recv() => stop_at_once(draining),
+            _ = terminate.recv() => heard(draining, clock.now()),
+            _ = interrupt.recv() => heard(draining, clock.now()),
         };
-        if stop && !draining {
-            draining = true;
+        if stop && draining.is_none() {
+            draining = Some(clock.now());
             tracing::info!(timeout = ?settings.process.drain_timeout, "{}", event::DRAINING);
             let until = clock.now().after(settings.process.drain_timeout);
             for lane in &lanes {
@@ -122,9 +125,10 @@ async fn wait_for_end(
 }
 
 /// The first signal asks to drain; a second one ends the process where it stands, which loses nothing: what is
-/// claimed is found by the next owner, what is not is still in Kafka.
-fn stop_at_once(draining: bool) -> bool {
-    if draining {
+/// claimed is found by the next owner, what is not is still in Kafka. `timeout` and terminals signal a process
+/// and its group, so what comes at once is one signal.
+fn heard(draining: Option<Time>, now: Time) -> bool {
+    if draining.is_some_and(|since| now.since(since) > SAME_SIGNAL) {
         tracing::warn!("stopped at once by a second signal; the next owner finishes what is claimed");
         std::process::exit(i32::from(Exit::Failed.number()));
     }

@@ -35,14 +35,24 @@ fn entry_below(
     lock.lock().map_err(Error::os("lock", &lock_path))?;
     // Another process may have filled it while we waited.
     if !wanted.is_dir() {
+        let prefix = format!(".unfinished-{name}-");
+        remove_left_behind(folder, &prefix);
         let unfinished = tempfile::Builder::new()
-            .prefix(".unfinished-")
+            .prefix(&prefix)
             .tempdir_in(folder)
             .map_err(Error::os("create a folder in", folder))?;
         fill(unfinished.path())?;
         fs::rename(unfinished.path(), &wanted).map_err(Error::os("move the fetched files to", &wanted))?;
     }
     Ok(wanted)
+}
+
+/// What a process that was killed while it filled this entry could not remove. The lock says that none fills it now.
+fn remove_left_behind(folder: &Path, prefix: &str) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
 }
 
 /// `$XDG_CACHE_HOME/pumphouse`, else `~/.cache/pumphouse`.
@@ -77,6 +87,15 @@ mod tests {
             }
         });
         assert_eq!(fills.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_is_removed_by_the_next_fill() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let left = folder.path().join(".unfinished-tool-1-abc");
+        fs::create_dir(&left).expect("a folder");
+        entry_below(folder.path(), "tool-1", |_| Ok(())).expect("filled");
+        assert!(!left.exists());
     }
 
     #[test]

@@ -9,14 +9,13 @@ use std::time::Duration;
 use super::guard::Program;
 use super::home::{Home, on_path};
 use super::http::Address;
-use super::process::ServerProcess;
+use super::process::{ServerProcess, until_ports_are_free};
 use super::{Error, clickhouse_config, fetch, ports};
 
 const NAME: &str = "ClickHouse";
 /// Names a running server to use instead of one of our own.
 pub const URL_VARIABLE: &str = "PUMPHOUSE_CLICKHOUSE_URL";
-const PORT_TRIES: usize = 5;
-const QUERY_TIMEOUT: Duration = Duration::from_secs(300);
+const QUERY_TIMEOUT: Duration = Duration::from_mins(5);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 // The listeners live as long as the last query: 100,000 rows of 1,000 s each are three years.
@@ -78,18 +77,11 @@ impl Launch {
         let engine = Engine::find()?;
         let home = Home::open(self.folder, "pumphouse-clickhouse-")?;
         home.write("users.xml", clickhouse_config::USERS)?;
-        let mut tries = 1;
-        loop {
-            match start_on_free_ports(&self.exe, &engine, &home) {
-                Ok((process, [http_port, tcp_port])) => {
-                    let url = format!("http://127.0.0.1:{http_port}");
-                    let ours = Some(Ours { process, tcp_port, _home: home });
-                    return Ok(Server { address: Address::local(http_port), url, ours });
-                }
-                Err(error) if error.is_port_conflict() && tries < PORT_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
+        let (process, [http_port, tcp_port]) =
+            until_ports_are_free(|| start_on_free_ports(&self.exe, &engine, &home))?;
+        let url = format!("http://127.0.0.1:{http_port}");
+        let ours = Some(Ours { process, tcp_port, _home: home });
+        Ok(Server { address: Address::local(http_port), url, ours })
     }
 }
 
@@ -168,7 +160,9 @@ impl Server {
     /// When the server is not ours or is not ready within 60 s.
     pub fn restart(&mut self) -> Result<(), Error> {
         let address = self.address.clone();
-        self.process("restart")?.restart(|| answers(&address))
+        let process = self.process("restart")?;
+        let home = process.folder().to_owned();
+        process.restart(|| answers_from(&address, &home))
     }
 
     fn process(&mut self, action: &'static str) -> Result<&mut ServerProcess, Error> {
@@ -248,7 +242,17 @@ fn start_on_free_ports(exe: &Path, engine: &Engine, home: &Home) -> Result<(Serv
     let ports = ports::free()?;
     let program = engine.program(exe, home, ports)?;
     let address = Address::local(ports[0]);
-    ServerProcess::start(NAME, exe, program, || answers(&address)).map(|process| (process, ports))
+    let ready = || answers_from(&address, home.path());
+    ServerProcess::start(NAME, exe, program, ready).map(|process| (process, ports))
+}
+
+/// Whether our server answers, and not one that took the port before ours could.
+fn answers_from(address: &Address, home: &Path) -> Result<(), String> {
+    let path = address.query("SELECT path FROM system.disks WHERE name = 'default'", PROBE_TIMEOUT)?;
+    if Path::new(path.trim_end()).starts_with(home) {
+        return Ok(());
+    }
+    Err(format!("another server answers on {}", address.authority))
 }
 
 fn answers(address: &Address) -> Result<(), String> {

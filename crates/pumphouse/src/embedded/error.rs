@@ -64,6 +64,15 @@ pub enum Error {
         /// The last lines of its log.
         log_end: String,
     },
+    /// Other processes took the ports between our look and the server's, again and again.
+    #[error(
+        "PH-0202 {server} did not start: another process took one of its ports; it was stopped. \
+         Give the same command again"
+    )]
+    PortTaken {
+        /// Which server.
+        server: &'static str,
+    },
     /// The server was given to us, so we neither stop nor start it.
     #[error(
         "PH-0202 {server} was named in {variable} and is not ours to {action}; nothing was done. \

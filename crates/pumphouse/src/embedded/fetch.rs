@@ -2,8 +2,9 @@
 //! Does not start them; `cache` decides where they are kept.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -19,11 +20,13 @@ const CHDB_SHA256: &str = "c0d32b129e988f2b9a9a31c9141aecf5e1e2453f9a079efc4d36a
 const CHDB_ENTRY: &str = "clickhouse-26.7.3-stable.1-linux-x64-gnu";
 
 /// The version of Apache Kafka that is fetched.
-pub const KAFKA_VERSION: &str = "4.3.1";
+const KAFKA_VERSION: &str = "4.3.1";
+const SLF4J_VERSION: &str = "1.7.36";
 // Every jar, its dependencies included: Maven resolves the same versions or we refuse.
 const KAFKA_SHA256: &str = include_str!("kafka-4.3.1.sha256");
 
 /// The path of ClickHouse's shared library, fetched first when the cache has none. `None` where no build is pinned.
+#[must_use]
 pub fn libchdb() -> Option<Result<PathBuf, Error>> {
     let pinned = cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"));
     pinned.then(|| Ok(cache::entry(CHDB_ENTRY, fetch_libchdb)?.join("libchdb.so")))
@@ -36,7 +39,7 @@ pub(super) fn libchdb_is_cached() -> bool {
 
 /// The folder of Apache Kafka's jars, fetched first when the cache has none.
 pub fn kafka_jars() -> Result<PathBuf, Error> {
-    Ok(cache::entry(&format!("kafka-{KAFKA_VERSION}"), fetch_kafka)?.join("libs"))
+    Ok(cache::entry(&format!("kafka-{KAFKA_VERSION}-slf4j-{SLF4J_VERSION}"), fetch_kafka)?.join("libs"))
 }
 
 fn fetch_libchdb(into: &Path) -> Result<(), Error> {
@@ -76,18 +79,21 @@ fn fetch_kafka(into: &Path) -> Result<(), Error> {
 }
 
 fn kafka_pom() -> String {
-    let dependency = |artifact: &str| {
+    let dependency = |group: &str, artifact: &str, version: &str| {
         format!(
-            "<dependency><groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId>\
-             <version>{KAFKA_VERSION}</version></dependency>"
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+             <version>{version}</version></dependency>"
         )
     };
+    let kafka = |artifact: &str| dependency("org.apache.kafka", artifact, KAFKA_VERSION);
     format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
          <groupId>pumphouse</groupId><artifactId>kafka</artifactId><version>1</version>\
-         <dependencies>{}{}</dependencies></project>\n",
-        dependency("kafka_2.13"),
-        dependency("kafka-tools")
+         <dependencies>{}{}{}</dependencies></project>\n",
+        kafka("kafka_2.13"),
+        kafka("kafka-tools"),
+        // Without a logger of our own the broker would not say why it ends.
+        dependency("org.slf4j", "slf4j-simple", SLF4J_VERSION)
     )
 }
 
@@ -124,13 +130,17 @@ fn sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = io::Read::read(&mut file, &mut buffer)?;
+        let read = file.read(&mut buffer)?;
         if read == 0 {
             break;
         }
         hasher.update(&buffer[..read]);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::new();
+    for byte in hasher.finalize() {
+        write!(text, "{byte:02x}").map_err(io::Error::other)?;
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -172,7 +182,7 @@ mod tests {
         assert!(KAFKA_SHA256.lines().count() > 80);
         for line in KAFKA_SHA256.lines() {
             let (sum, name) = line.split_once("  ").expect("two columns");
-            assert!(sum.len() == 64 && name.ends_with(".jar"), "{line}");
+            assert!(sum.len() == 64 && name.strip_suffix(".jar").is_some(), "{line}");
         }
     }
 }

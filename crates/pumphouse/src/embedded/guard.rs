@@ -60,13 +60,11 @@ impl Guarded {
         if let Some(stdout) = guard.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        match line.trim().parse().ok().and_then(Pid::from_raw) {
-            Some(pid) => Ok(Self { guard, lifeline, pid }),
-            None => {
-                guard.wait()?;
-                Err(io::Error::other(format!("the guard did not start it: {}", line.trim())))
-            }
-        }
+        let Some(pid) = line.trim().parse().ok().and_then(Pid::from_raw) else {
+            guard.wait()?;
+            return Err(io::Error::other(format!("the guard did not start it: {}", line.trim())));
+        };
+        Ok(Self { guard, lifeline, pid })
     }
 
     /// The program's process id.

@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::guard::Program;
 use super::home::{Home, on_path};
-use super::process::ServerProcess;
+use super::process::{ServerProcess, until_ports_are_free};
 use super::tool::{JAVA, last_lines};
 use super::{Error, fetch, ports};
 
@@ -23,7 +23,7 @@ pub const BROKERS_VARIABLE: &str = "PUMPHOUSE_KAFKA_BROKERS";
 /// Holds the Java heap of our own broker, for example `4G`.
 pub const HEAP_VARIABLE: &str = "PUMPHOUSE_KAFKA_HEAP";
 const HEAP: &str = "1G";
-const PORT_TRIES: usize = 5;
+const LOG_LEVEL: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 // A fixed id: a folder is formatted once and never shared.
 const CLUSTER_ID: &str = "cHVtcGhvdXNlLWxvY2FsIQ";
@@ -82,16 +82,9 @@ impl Launch {
         let java = on_path(JAVA.name).unwrap_or_else(|| JAVA.name.into());
         let jars = fetch::kafka_jars()?;
         let home = Home::open(self.folder, "pumphouse-kafka-")?;
-        let mut tries = 1;
-        loop {
-            match start_on_free_ports(&self.exe, &java, &jars, &home) {
-                Ok((process, brokers)) => {
-                    return Ok(Server { brokers, ours: Some(Ours { process, _home: home }) });
-                }
-                Err(error) if error.is_port_conflict() && tries < PORT_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
+        let (process, brokers) =
+            until_ports_are_free(|| start_on_free_ports(&self.exe, &java, &jars, &home))?;
+        Ok(Server { brokers, ours: Some(Ours { process, _home: home }) })
     }
 }
 
@@ -193,8 +186,8 @@ fn start_on_free_ports(
     let class_path = jars.join("*");
     format_storage(java, &class_path, &properties)?;
     let heap = env::var(HEAP_VARIABLE).unwrap_or_else(|_| HEAP.to_owned());
-    let mut arguments: Vec<OsString> = vec![format!("-Xmx{heap}").into(), "-cp".into(), class_path.into()];
-    arguments.extend(["kafka.Kafka".into(), properties.into_os_string()]);
+    let mut arguments: Vec<OsString> = vec![format!("-Xmx{heap}").into(), LOG_LEVEL.into()];
+    arguments.extend(["-cp".into(), class_path.into(), "kafka.Kafka".into(), properties.into_os_string()]);
     let log = home.path().join("kafka.log");
     let program = Program { path: java.to_owned(), arguments, log, scratch: home.scratch() };
     let brokers = format!("127.0.0.1:{port}");

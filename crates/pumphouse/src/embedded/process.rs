@@ -12,9 +12,10 @@ use super::Error;
 use super::guard::{Guarded, Program};
 use super::tool::last_lines;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 15;
+const PORT_TRIES: u32 = 5;
 
 /// A server that we started and may stop.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct ServerProcess {
     exe: PathBuf,
     program: Program,
     running: Guarded,
+    /// The log's length when it was last started.
+    log_before: u64,
 }
 
 impl ServerProcess {
@@ -33,8 +36,8 @@ impl ServerProcess {
         program: Program,
         ready: impl Fn() -> Result<(), String>,
     ) -> Result<Self, Error> {
-        let running = spawn(exe, &program)?;
-        let mut process = Self { name, exe: exe.to_owned(), program, running };
+        let (running, log_before) = spawn(exe, &program)?;
+        let mut process = Self { name, exe: exe.to_owned(), program, running, log_before };
         process.wait_until_ready(ready)?;
         Ok(process)
     }
@@ -42,7 +45,7 @@ impl ServerProcess {
     /// Ends it with SIGKILL if it still runs, and starts it again as it was: same files, same ports.
     pub(super) fn restart(&mut self, ready: impl Fn() -> Result<(), String>) -> Result<(), Error> {
         self.kill()?;
-        self.running = spawn(&self.exe, &self.program)?;
+        (self.running, self.log_before) = spawn(&self.exe, &self.program)?;
         self.wait_until_ready(ready)
     }
 
@@ -65,6 +68,11 @@ impl ServerProcess {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.running.pid()
+    }
+
+    /// Where the server's files are.
+    pub(super) fn folder(&self) -> &Path {
+        self.program.log.parent().unwrap_or(Path::new("/"))
     }
 
     /// Where the server writes what it has to say.
@@ -90,18 +98,50 @@ impl ServerProcess {
     }
 
     fn not_started(&self, reason: String) -> Error {
-        let log = fs::read_to_string(&self.program.log).unwrap_or_default();
-        Error::NotStarted { server: self.name, reason, log_end: last_lines(&log, LOG_LINES) }
+        let log = fs::read(&self.program.log).unwrap_or_default();
+        let since = usize::try_from(self.log_before).unwrap_or(0).min(log.len());
+        let log = String::from_utf8_lossy(&log[since..]);
+        if log.contains("Address already in use") {
+            return Error::PortTaken { server: self.name };
+        }
+        Error::NotStarted { server: self.name, reason, log_end: last_words(&log) }
     }
 }
 
-impl Error {
-    /// Whether another process took a port between our look and the server's.
-    pub(super) fn is_port_conflict(&self) -> bool {
-        matches!(self, Self::NotStarted { log_end, .. } if log_end.contains("Address already in use"))
+/// The end of a log without its stack frames: those of C++ are "12. name @ 0x…", those of Java "at name".
+fn last_words(log: &str) -> String {
+    let is_frame = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("at ") || line.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(". ")
+    };
+    let said: Vec<&str> = log.lines().filter(|line| !is_frame(line)).collect();
+    last_lines(&said.join("\n"), LOG_LINES)
+}
+
+/// Calls `start` again, with other ports, for as long as ports turn out to be taken.
+pub(super) fn until_ports_are_free<T>(start: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let mut tries = 1;
+    loop {
+        match start() {
+            Err(Error::PortTaken { .. }) if tries < PORT_TRIES => tries += 1,
+            outcome => return outcome,
+        }
     }
 }
 
-fn spawn(exe: &Path, program: &Program) -> Result<Guarded, Error> {
-    Guarded::spawn(exe, program).map_err(Error::os("start", &program.path))
+fn spawn(exe: &Path, program: &Program) -> Result<(Guarded, u64), Error> {
+    let log_before = program.log.metadata().map_or(0, |file| file.len());
+    let running = Guarded::spawn(exe, program).map_err(Error::os("start", &program.path))?;
+    Ok((running, log_before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_leave_out_stack_frames_but_no_sentence() {
+        let log = "Code: 36. Bad folder\n\n0. ? @ 0x1\n12. main @ 0x2\nversion 26.7\n\tat kafka.Kafka.main(Kafka.java)\n2026.11.21 end";
+        assert_eq!(last_words(log), "Code: 36. Bad folder\nversion 26.7\n2026.11.21 end");
+    }
 }

@@ -3,4 +3,5 @@
 pub mod insert;
 pub mod payload;
 pub mod probe;
+pub mod tables;
 pub mod target;

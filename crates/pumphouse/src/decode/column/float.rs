@@ -2,6 +2,7 @@
 //! is kept exactly or rejected, since whole numbers are counted on.
 
 use std::cmp::Ordering;
+use std::ops::Neg;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
@@ -25,17 +26,26 @@ impl<T: ArrowPrimitiveType> Default for Floats<T> {
 }
 
 /// What the two widths differ in.
-pub(super) trait Width: FastFloat + PartialEq + Default + Copy {
+pub(super) trait Width: FastFloat + PartialEq + Default + Copy + Neg<Output = Self> {
     /// Whole numbers of so many digits are held exactly, whatever the digits.
     const DIGITS_SURE: usize;
     /// Whether the literal was too large.
     fn is_infinite(self) -> bool;
+    /// The quotient of a whole number and a power of ten, if this width holds both exactly: then one
+    /// division rounds once, as it should.
+    fn quotient(mantissa: u64, places: usize) -> Option<Self>;
     /// The digits of a whole number's magnitude, all of them.
     fn digits(self) -> String;
 }
 
 impl Width for f32 {
     const DIGITS_SURE: usize = 7;
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "up to 2^24 nothing is lost")]
+    fn quotient(mantissa: u64, places: usize) -> Option<Self> {
+        let power = POWERS_F32.get(places)?;
+        (mantissa <= 1 << 24).then(|| mantissa as Self / power)
+    }
     fn is_infinite(self) -> bool {
         self.is_infinite()
     }
@@ -46,6 +56,12 @@ impl Width for f32 {
 
 impl Width for f64 {
     const DIGITS_SURE: usize = 15;
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "up to 2^53 nothing is lost")]
+    fn quotient(mantissa: u64, places: usize) -> Option<Self> {
+        let power = POWERS_F64.get(places)?;
+        (mantissa <= 1 << 53).then(|| mantissa as Self / power)
+    }
     fn is_infinite(self) -> bool {
         self.is_infinite()
     }
@@ -53,6 +69,14 @@ impl Width for f64 {
         format!("{:.0}", self.abs())
     }
 }
+
+/// The powers of ten that the width holds exactly.
+const POWERS_F32: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+/// The powers of ten that the width holds exactly.
+const POWERS_F64: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
 
 impl<T> Store for Floats<T>
 where
@@ -62,6 +86,14 @@ where
     fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
         if !matches!(reader.peek(), b'0'..=b'9' | b'-') {
             return Err(reader.misfit());
+        }
+        let from = reader.position();
+        if let Some(short) = reader.short_number() {
+            if let Some(magnitude) = T::Native::quotient(short.mantissa, short.places) {
+                self.values.push(if short.negative { -magnitude } else { magnitude });
+                return Ok(());
+            }
+            reader.rewind(from);
         }
         self.values.push(nearest(&reader.number()?)?);
         Ok(())

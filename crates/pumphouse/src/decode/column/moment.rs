@@ -1,4 +1,4 @@
-//! Date, DateTime and DateTime64: ranges, precision, and numbers where a unit was declared for them.
+//! `Date`, `DateTime` and `DateTime64`: ranges, precision, and numbers where a unit was declared for them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -16,7 +16,7 @@ use crate::config::settings::EpochUnit;
 use crate::decode::decimal::{self, Unfit};
 use crate::decode::json::Reader;
 use crate::decode::reject::{Code, Fault, number_found, text_found};
-use crate::decode::time::{self, NotATime};
+use crate::decode::time::{self, Clock, NotATime};
 use crate::decode::zone::{NoInstant, Zone};
 
 const DAY_NANOSECONDS: i128 = 86_400_000_000_000;
@@ -54,13 +54,13 @@ impl Dates {
 
 impl DateTimes {
     pub(super) fn new(zone: Zone, epoch: Option<EpochUnit>) -> Self {
-        Self { kind: DateTime { zone }, epoch, values: Vec::new() }
+        Self { kind: DateTime { clock: Clock::new(zone) }, epoch, values: Vec::new() }
     }
 }
 
 impl DateTimes64 {
     pub(super) fn new(precision: u8, zone: Zone, epoch: Option<EpochUnit>) -> Self {
-        Self { kind: DateTime64 { precision, zone }, epoch, values: Vec::new() }
+        Self { kind: DateTime64 { precision, clock: Clock::new(zone) }, epoch, values: Vec::new() }
     }
 }
 
@@ -131,15 +131,14 @@ impl Kind for Date {
 
 /// Seconds from 1970 to 2106.
 pub(super) struct DateTime {
-    zone: Zone,
+    clock: Clock,
 }
 
 impl Kind for DateTime {
     type Native = u32;
 
     fn of_text(&mut self, text: &[u8]) -> Result<u32, Fault> {
-        let instant =
-            time::instant_in(text, &mut self.zone).map_err(|reason| no_time(text, reason, TIME_FORM))?;
+        let instant = self.clock.instant_in(text).map_err(|reason| no_time(text, reason, TIME_FORM))?;
         time::scaled_fraction(instant.fraction, 0).map_err(|_| fraction_lost(instant.fraction))?;
         u32::try_from(instant.seconds).map_err(|_| Fault::new(Code::OutOfRange, "a time outside that range"))
     }
@@ -157,7 +156,7 @@ impl Kind for DateTime {
 /// Ticks of 10^-precision seconds from 1900 to 2299, and to 2262 for nanoseconds.
 pub(super) struct DateTime64 {
     precision: u8,
-    zone: Zone,
+    clock: Clock,
 }
 
 impl DateTime64 {
@@ -173,8 +172,7 @@ impl Kind for DateTime64 {
     type Native = i64;
 
     fn of_text(&mut self, text: &[u8]) -> Result<i64, Fault> {
-        let instant =
-            time::instant_in(text, &mut self.zone).map_err(|reason| no_time(text, reason, TIME_FORM))?;
+        let instant = self.clock.instant_in(text).map_err(|reason| no_time(text, reason, TIME_FORM))?;
         let fraction = time::scaled_fraction(instant.fraction, self.precision);
         let fraction = fraction.map_err(|_| fraction_lost(instant.fraction))?;
         self.ticks(instant.seconds, fraction)

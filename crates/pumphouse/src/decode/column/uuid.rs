@@ -24,6 +24,11 @@ impl Store for Uuids {
         if reader.peek() != b'"' {
             return Err(reader.misfit());
         }
+        if let Some(value) = reader.quoted().and_then(hyphenated) {
+            reader.advance(1 + 36 + 1);
+            self.values.push(value);
+            return Ok(());
+        }
         let text = reader.text()?;
         let Some(value) = uuid_in(text) else {
             return Err(Fault::new(Code::NotAUuid, format!("{} that is not one", text_found(text))));
@@ -58,48 +63,55 @@ impl Store for Uuids {
     }
 }
 
-/// Where each byte's two digits are in the form with hyphens.
-const HYPHENATED: [usize; WIDTH] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-
 fn uuid_in(text: &[u8]) -> Option<[u8; WIDTH]> {
-    let mut value = [0; WIDTH];
-    // Any digit that is none leaves its mark here: one test for all 32.
-    let mut marks = 0;
-    let mut byte_at = |text: &[u8], at: usize| {
-        let (high, low) = (HEX[usize::from(text[at])], HEX[usize::from(text[at + 1])]);
-        marks |= high | low;
-        high << 4 | low & 0x0F
-    };
-    if let Ok(text) = <&[u8; 36]>::try_from(text) {
-        if [text[8], text[13], text[18], text[23]] != *b"----" {
-            return None;
-        }
-        for (byte, at) in value.iter_mut().zip(HYPHENATED) {
-            *byte = byte_at(text, at);
-        }
-    } else {
-        let text: &[u8; 32] = text.try_into().ok()?;
-        for (byte, at) in value.iter_mut().zip((0..32).step_by(2)) {
-            *byte = byte_at(text, at);
-        }
+    match <&[u8; 36]>::try_from(text) {
+        Ok(text) => hyphenated(text),
+        Err(_) => bytes_of(text.try_into().ok()?),
     }
-    (marks & NO_DIGIT == 0).then_some(value)
 }
 
-/// Set in the table for characters that are no hexadecimal digit.
-const NO_DIGIT: u8 = 0x80;
-
-/// The value of each character as a hexadecimal digit.
-const HEX: [u8; 256] = {
-    let mut table = [NO_DIGIT; 256];
-    let mut digit: u8 = 0;
-    while digit < 16 {
-        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
-        table[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
-        digit += 1;
+fn hyphenated(text: &[u8; 36]) -> Option<[u8; WIDTH]> {
+    if [text[8], text[13], text[18], text[23]] != *b"----" {
+        return None;
     }
-    table
-};
+    let mut digits = [0; 2 * WIDTH];
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
+    bytes_of(&digits)
+}
+
+fn bytes_of(digits: &[u8; 2 * WIDTH]) -> Option<[u8; WIDTH]> {
+    let mut value = [0; WIDTH];
+    let mut doubt = 0;
+    for (eight, four) in digits.as_chunks::<8>().0.iter().zip(value.as_chunks_mut::<4>().0) {
+        let (bytes, strange) = four_bytes(u64::from_le_bytes(*eight));
+        *four = bytes;
+        doubt |= strange;
+    }
+    (doubt == 0).then_some(value)
+}
+
+/// The bytes that eight hexadecimal digits spell, all eight worked on at once; the second part is zero
+/// if they are such digits.
+#[inline]
+fn four_bytes(digits: u64) -> ([u8; 4], u64) {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    // A letter has bit 6, and its low half is 9 less than its value.
+    let letters = (digits >> 6) & ONES;
+    let values = (digits & (ONES * 0x0F)) + letters * 9;
+    // Spelled again in small letters, they must be what they were.
+    let above_nine = ((values + ONES * 6) >> 4) & ONES;
+    let spelled = values + ONES * u64::from(b'0') + above_nine * u64::from(b'a' - b'9' - 1);
+    let small = digits | (letters << 5);
+    let strange = (spelled ^ small) | (values & (ONES * 0xF0));
+    let pairs = ((values << 4) | (values >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let quads = (pairs | (pairs >> 8)) & 0x0000_FFFF_0000_FFFF;
+    let [first, second, third, fourth, ..] = (quads | (quads >> 16)).to_le_bytes();
+    ([first, second, third, fourth], strange)
+}
 
 #[cfg(test)]
 mod tests {
@@ -115,6 +127,22 @@ mod tests {
             "61f0c4045cb311e7907ba6006ad3dba0",
         ] {
             assert_eq!(uuid_in(text.as_bytes()), Some(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_digit_is_told_from_each_other_byte() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut digits = *b"00000000";
+                digits[place] = byte;
+                let (bytes, strange) = four_bytes(u64::from_le_bytes(digits));
+                let value = char::from(byte).to_digit(16);
+                assert_eq!(strange == 0, value.is_some(), "{byte:#04x} in place {place}");
+                if let Some(value) = value {
+                    assert_eq!(u32::from_be_bytes(bytes), value << (4 * (7 - place)));
+                }
+            }
         }
     }
 

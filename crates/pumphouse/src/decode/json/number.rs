@@ -14,6 +14,13 @@ pub(in crate::decode) struct Number<'a> {
     pub(in crate::decode) is_whole: bool,
 }
 
+/// A number of few digits and without an exponent: `mantissa` × 10^-`places`.
+pub(in crate::decode) struct Short {
+    pub(in crate::decode) negative: bool,
+    pub(in crate::decode) mantissa: u64,
+    pub(in crate::decode) places: usize,
+}
+
 impl<'a> Reader<'a> {
     /// Passes the number that starts here.
     pub(in crate::decode) fn number(&mut self) -> Result<Number<'a>, Fault> {
@@ -43,13 +50,51 @@ impl<'a> Reader<'a> {
     }
 
     fn digits(&mut self) -> Result<(), Fault> {
-        if !self.peek().is_ascii_digit() {
+        let (_, end) = self.accumulate(0, self.at);
+        if end == self.at {
             return Err(self.unexpected("a digit"));
         }
-        while self.peek().is_ascii_digit() {
-            self.at += 1;
-        }
+        self.at = end;
         Ok(())
+    }
+
+    /// Adds the digits from `at` on to `value`, wrapping past 19 of them; returns where they end.
+    #[inline]
+    fn accumulate(&self, mut value: u64, mut at: usize) -> (u64, usize) {
+        while let Some(digit) =
+            self.bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9)
+        {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            at += 1;
+        }
+        (value, at)
+    }
+
+    /// Passes the number that starts here if it is a short one; stays where it is if not.
+    #[inline]
+    pub(in crate::decode) fn short_number(&mut self) -> Option<Short> {
+        let negative = self.peek() == b'-';
+        let first = self.at + usize::from(negative);
+        let (mut mantissa, mut end) = self.accumulate(0, first);
+        let mut digits = end - first;
+        if digits == 0 || (digits > 1 && self.bytes[first] == b'0') {
+            return None;
+        }
+        let mut places = 0;
+        if self.bytes.get(end) == Some(&b'.') {
+            let fraction = end + 1;
+            (mantissa, end) = self.accumulate(mantissa, fraction);
+            places = end - fraction;
+            digits += places;
+            if places == 0 {
+                return None;
+            }
+        }
+        if digits > DIGITS_SURE || matches!(self.bytes.get(end), Some(b'e' | b'E')) {
+            return None;
+        }
+        self.at = end;
+        Some(Short { negative, mantissa, places })
     }
 
     /// The whole number that starts here. One with a fraction or an exponent is of the wrong type, even
@@ -57,26 +102,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(in crate::decode) fn whole(&mut self) -> Result<i128, Fault> {
         let from = self.at;
-        let negative = self.eat(b'-');
-        let first = self.at;
-        let mut magnitude = 0_u64;
-        loop {
-            let digit = self.peek().wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            magnitude = magnitude.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.at += 1;
+        if let Some(Short { negative, mantissa, places: 0 }) = self.short_number() {
+            let magnitude = i128::from(mantissa);
+            return Ok(if negative { -magnitude } else { magnitude });
         }
-        let count = self.at - first;
-        let leads_with_zero = count > 1 && self.bytes.get(first) == Some(&b'0');
-        let goes_on = matches!(self.peek(), b'.' | b'e' | b'E');
-        if count == 0 || count > DIGITS_SURE || leads_with_zero || goes_on {
-            self.at = from;
-            return self.unusual_whole();
-        }
-        let magnitude = i128::from(magnitude);
-        Ok(if negative { -magnitude } else { magnitude })
+        self.at = from;
+        self.unusual_whole()
     }
 
     #[cold]

@@ -66,6 +66,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn skip_more_space(&mut self) {
         while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
@@ -113,8 +114,11 @@ impl<'a> Reader<'a> {
     /// After an element: whether another one follows, standing at its start; passes `closing` if not.
     #[inline]
     pub(in crate::decode) fn another(&mut self, closing: u8) -> Result<bool, Fault> {
-        self.skip_space();
-        let byte = self.peek();
+        let mut byte = self.peek();
+        if byte <= b' ' {
+            self.skip_more_space();
+            byte = self.peek();
+        }
         if byte == b',' {
             self.at += 1;
             self.skip_space();

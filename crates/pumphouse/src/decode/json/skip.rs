@@ -22,7 +22,10 @@ impl Reader<'_> {
     fn skip_scalar(&mut self) -> Result<(), Fault> {
         match self.peek() {
             b'"' => self.skip_text(),
-            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
+            b'-' | b'0'..=b'9' => match self.short_number() {
+                Some(_) => Ok(()),
+                None => self.number().map(|_| ()),
+            },
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),

@@ -87,7 +87,7 @@ unsafe extern "C" fn unpark(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
 
 /// Wakes `thread` whenever the consumer's own queue has an event; stops when the value is dropped.
 pub(super) struct EventWaker {
-    _queue: Queue,
+    queue: Queue,
 }
 
 impl EventWaker {
@@ -95,7 +95,13 @@ impl EventWaker {
     pub(super) fn new(client: &NativeClient, thread: &Thread) -> Option<Self> {
         // SAFETY: the client is live; the returned queue is a reference of its own.
         let native = unsafe { sys::rd_kafka_queue_get_consumer(client.ptr()) };
-        Queue::new(native, thread).map(|queue| Self { _queue: queue })
+        Queue::new(native, thread).map(|queue| Self { queue })
+    }
+
+    /// Whether events wait. A poll may use one up (a log line, say) and still return nothing.
+    pub(super) fn has_events(&self) -> bool {
+        // SAFETY: the queue is live.
+        unsafe { sys::rd_kafka_queue_length(self.queue.native.as_ptr()) > 0 }
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Membership {
     // The order matters: queues go before the client they belong to.
     queues: BTreeMap<Partition, PartitionQueue>,
     commits: CommitQueue,
-    _waker: EventWaker,
+    waker: EventWaker,
     consumer: Arc<Client>,
     topic: String,
     /// Whether librdkafka waits for our answer to a rebalance.
@@ -101,7 +101,7 @@ impl Membership {
         Ok(Self {
             queues: BTreeMap::new(),
             commits,
-            _waker: waker,
+            waker,
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
             unanswered: false,
@@ -122,7 +122,7 @@ impl Membership {
             let noted: Vec<Event> = self.consumer.context().events.lock().drain(..).collect();
             self.unanswered |=
                 noted.iter().any(|event| matches!(event, Event::Assigned(_) | Event::Revoked(_)));
-            let idle = polled.is_none() && noted.is_empty();
+            let idle = polled.is_none() && noted.is_empty() && !self.waker.has_events();
             events.extend(noted);
             match polled {
                 Some(Ok(message)) => events.push(Event::Stray(Box::new(message.detach()))),

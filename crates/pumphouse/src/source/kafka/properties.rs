@@ -67,7 +67,12 @@ pub fn reader(kafka: &Kafka, stream: &Stream) -> ClientConfig {
 fn base(kafka: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &kafka.brokers).set("log.connection.close", "false");
-    config.set_log_level(RDKafkaLogLevel::Warning);
+    let level = if kafka.properties.contains_key("debug") {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Warning
+    };
+    config.set_log_level(level);
     config
 }
 

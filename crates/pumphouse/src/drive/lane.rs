@@ -253,7 +253,7 @@ impl Lane {
 
     fn take_commit_answer(&mut self) -> bool {
         let Some((id, until)) = self.commit else { return false };
-        let answer = match self.membership.commit_answer() {
+        let answer = match self.membership.commit_answer(id) {
             Some(answer) => Some(answer),
             None if self.shared.clock.now() >= until => None,
             None => return false,

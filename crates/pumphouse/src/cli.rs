@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::apply::Apply;
 use crate::command::check::Check;
+use crate::command::demo::Demo;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
 
@@ -25,6 +26,8 @@ pub enum Command {
     Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means
     Check(Check),
+    /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
+    Demo(Demo),
     /// Print the page of an error code
     #[command(after_help = "Example:\n  pumphouse explain PH-0021")]
     Explain {

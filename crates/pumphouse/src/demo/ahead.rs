@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 
 use super::mock_kafka::KEPT_BYTES;
 
-/// How far production may be ahead. Counted uncompressed and with room to spare, because the mock drops records
-/// without a word.
+/// How far production may be ahead, in bytes as the mock keeps them: compressed. With room to spare, because the mock
+/// drops records without a word.
 pub const AHEAD_BYTES_MAX: u64 = 3 * 1024 * 1024;
 const _: () = assert!(AHEAD_BYTES_MAX < KEPT_BYTES);
 
-/// What a record takes beside its value, at most: its headers and its share of the batch's.
-const RECORD_OVERHEAD: u64 = 96;
+/// What a record takes beside its value, and its part of the batch's head where batches are small.
+const RECORD_OVERHEAD: u64 = 24;
 
 /// The records of one partition that are produced and not committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,10 +38,11 @@ impl Ahead {
         }
     }
 
-    /// Whether one more record may be produced.
+    /// Whether one more record may be produced, where compression leaves this share of the bytes.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.bytes < AHEAD_BYTES_MAX
+    #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
+    pub fn has_room(&self, wire_share: f64) -> bool {
+        self.bytes as f64 * wire_share < AHEAD_BYTES_MAX as f64
     }
 
     /// Records that are produced and not committed.
@@ -58,13 +59,14 @@ mod tests {
     #[test]
     fn production_stops_at_the_limit_and_goes_on_after_a_commit() {
         let mut ahead = Ahead::default();
-        while ahead.has_room() {
+        while ahead.has_room(1.0) {
             ahead.produced(350);
         }
         let records = ahead.records();
-        assert!(records * 350 < AHEAD_BYTES_MAX && records > 7_000, "{records}");
+        assert!(records * 350 < AHEAD_BYTES_MAX && records > 8_000, "{records}");
+        assert!(ahead.has_room(0.9));
         ahead.committed(100);
-        assert!(ahead.has_room());
+        assert!(ahead.has_room(1.0));
         assert_eq!(ahead.records(), records - 100);
         ahead.committed(records);
         assert_eq!(ahead, Ahead { committed: records, ..Ahead::default() });

@@ -54,6 +54,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_file_means_what_the_demo_counts_on() {
+        let file = yaml("http://127.0.0.1:18123", "127.0.0.1:9092");
+        let settings = crate::config::parse("pumphouse.yaml", &file, &|_| None).expect("no mistake");
+        let stream = &settings.streams[STREAM];
+        assert_eq!(format!("{}.{STREAM}", settings.kafka.group), GROUP);
+        assert_eq!((stream.topic.as_str(), stream.table.database.as_str()), (TOPIC, DATABASE));
+        assert_eq!(stream.columns.len(), events::COLUMNS.len());
+        assert!(stream.rollups.contains_key(ROLLUP) && stream.lineage.is_some() && stream.dead_letters);
+        assert_eq!(settings.kafka.properties["session.timeout.ms"].reveal(), "2000");
+    }
+
+    #[test]
     fn the_file_of_the_demo() {
         insta::assert_snapshot!(yaml("http://127.0.0.1:18123", "127.0.0.1:9092"));
     }

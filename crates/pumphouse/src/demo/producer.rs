@@ -10,6 +10,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
 use serde::Serialize;
 
 use super::bad::BadKind;
@@ -17,6 +18,9 @@ use super::events::{Expected, Generator, Place};
 
 /// How long a record may wait for its acknowledgement.
 const DELIVERY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How often librdkafka says how well it compresses.
+const STATISTICS_EVERY: Duration = Duration::from_millis(250);
 
 /// Why records could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,7 @@ impl EventProducer {
             .set("linger.ms", "20")
             .set("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string())
             .set("queue.buffering.max.kbytes", "65536")
+            .set("statistics.interval.ms", STATISTICS_EVERY.as_millis().to_string())
             .set_log_level(RDKafkaLogLevel::Warning)
             .create_with_context(Acknowledgements::default())
             .map_err(|cause| SendError::Refused { topic: topic.to_owned(), cause })?;
@@ -167,6 +172,12 @@ impl EventProducer {
         counts.by_partition.values().map(|offsets| offsets.count).sum()
     }
 
+    /// Bytes on the wire for each byte of records, as far as it is known: what compression leaves.
+    #[must_use]
+    pub fn wire_share(&self) -> Option<f64> {
+        self.producer.context().lock().wire_share
+    }
+
     /// Waits until every record is acknowledged or failed.
     ///
     /// # Errors
@@ -219,6 +230,7 @@ struct Acknowledgements(Mutex<Counts>);
 struct Counts {
     by_partition: BTreeMap<u32, Offsets>,
     first_failure: Option<String>,
+    wire_share: Option<f64>,
 }
 
 struct Offsets {
@@ -233,7 +245,14 @@ impl Acknowledgements {
     }
 }
 
-impl ClientContext for Acknowledgements {}
+impl ClientContext for Acknowledgements {
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    fn stats(&self, statistics: Statistics) {
+        if statistics.txmsg_bytes > 0 {
+            self.lock().wire_share = Some(statistics.tx_bytes as f64 / statistics.txmsg_bytes as f64);
+        }
+    }
+}
 
 impl ProducerContext for Acknowledgements {
     type DeliveryOpaque = ();

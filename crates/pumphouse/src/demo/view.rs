@@ -70,9 +70,14 @@ pub enum Phase {
 /// What the worker process is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Worker {
-    /// Started, and no row of it seen yet.
+    /// Not started yet.
     #[default]
-    Starting,
+    Absent,
+    /// Started, and no row of it seen yet.
+    Starting {
+        /// The process id.
+        pid: u32,
+    },
     /// It moves rows.
     Running {
         /// The process id.
@@ -242,7 +247,8 @@ fn freshness(snapshot: &Snapshot) -> String {
 
 fn worker_text(worker: Worker) -> String {
     match worker {
-        Worker::Starting => "starts".to_owned(),
+        Worker::Absent => "-".to_owned(),
+        Worker::Starting { pid } => format!("{pid} starts"),
         Worker::Running { pid } => format!("{pid} runs"),
         Worker::Killed => "killed -9".to_owned(),
         Worker::Restarting { pid } => format!("{pid} takes over"),

@@ -1,0 +1,86 @@
+//! The demo's worker: `pumphouse run` as a process of its own, killed and started again. Does not know when that is
+//! due, nor what the worker does.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use rustix::process::Signal;
+
+use crate::embedded::guard::{Guarded, Program};
+use crate::fault::{Code, Fault};
+
+/// How to start a worker, and the one that runs.
+pub struct Worker {
+    exe: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    process: Option<Guarded>,
+}
+
+impl Worker {
+    /// A worker for a configuration file, not started yet; `exe` is pumphouse's own binary.
+    #[must_use]
+    pub fn new(exe: PathBuf, config: PathBuf, log: PathBuf) -> Self {
+        Self { exe, config, log, process: None }
+    }
+
+    /// Starts it and tells its process id.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn start(&mut self) -> Result<u32, Fault> {
+        let program = Program {
+            path: self.exe.clone(),
+            arguments: vec!["run".into(), "--config".into(), self.config.clone().into_os_string()],
+            log: self.log.clone(),
+            scratch: None,
+        };
+        let process =
+            Guarded::spawn(&self.exe, &program).map_err(|error| fault("was not started", &error))?;
+        let pid = process.pid();
+        self.process = Some(process);
+        Ok(pid)
+    }
+
+    /// Kills it with -9, in the middle of whatever it does.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&mut self) -> Result<(), Fault> {
+        let killed = self.process.as_mut().map_or(Ok(()), Guarded::kill);
+        self.process = None;
+        killed.map_err(|error| fault("was not killed", &error))
+    }
+
+    /// Asks it to settle what is open and end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn ask_to_end(&mut self) -> Result<(), Fault> {
+        let asked = self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::TERM));
+        asked.map_err(|error| fault("was not asked to end", &error))
+    }
+
+    /// How it ended, if it did.
+    ///
+    /// # Errors
+    /// When the system refuses to tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, Fault> {
+        let ended = self.process.as_mut().map_or(Ok(None), Guarded::ended);
+        ended.map_err(|error| fault("can't be watched", &error))
+    }
+
+    /// The last line that it logged.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
+    }
+}
+
+fn fault(what: &str, error: &io::Error) -> Fault {
+    Fault::new(Code::ServerNotStarted, "the demo's worker", format!("{what}: {error}"))
+}

@@ -111,8 +111,12 @@ async fn ready_stream(
         let report = inspect(settings, client, target).await?;
         safe_age = safe_age.min(Duration::from_secs(report.safe_age_seconds));
         target.has_views = report.has_views;
-        if !report.keeps_every_row {
+        if !report.keeps_every_row || report.is_replicated {
+            // A table that folds rows can't tell, and a replica may not have fetched them yet.
             target.lineage = None;
+        }
+        if client.url_count() > 1 && !report.is_replicated {
+            refused.push(several_servers(target));
         }
         for finding in report.findings {
             match finding.severity {
@@ -122,6 +126,17 @@ async fn ready_stream(
         }
     }
     Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
+}
+
+/// A batch may go to another server only where both hold the same table.
+fn several_servers(target: &Target) -> preflight::Finding {
+    preflight::Finding {
+        code: "PH-0042",
+        severity: Severity::Refuse,
+        what: format!("table {} is not replicated, but several servers are configured", target.name()),
+        why: "what one server has taken the others do not have".to_owned(),
+        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
+    }
 }
 
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {

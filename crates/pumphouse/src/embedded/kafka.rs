@@ -211,7 +211,9 @@ fn format_storage(java: &Path, class_path: &Path, properties: &Path) -> Result<(
     })
 }
 
-/// One node that is broker and controller; short group times, so that a test sees a take-over in seconds.
+/// One node that is broker and controller. Group times are short, so that a take-over is seen within seconds, and the
+/// broker's session too: after SIGKILL it may not come back before the old one has expired. Records stay for ever,
+/// whatever their timestamps.
 fn properties(home: &Path, port: u16, controller_port: u16) -> String {
     format!(
         "\
@@ -228,7 +230,11 @@ auto.create.topics.enable=false
 num.partitions=1
 message.max.bytes=20971520
 replica.fetch.max.bytes=20971520
+log.retention.ms=-1
 log.message.timestamp.before.max.ms=9223372036854775807
+log.message.timestamp.after.max.ms=9223372036854775807
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=4000
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4

@@ -8,10 +8,15 @@ use std::time::Duration;
 use pumphouse::embedded::{clickhouse, kafka};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::world::{Message, Pair, World, exe, told, wait_until};
+use crate::world::{DEADLINE, Message, Pair, World, exe, told, wait_until};
+
+/// Members of the classic protocol say themselves when they count as gone; with KIP-848 the broker does.
+const CLASSIC: (&str, &str) = ("session.timeout.ms", "2000");
+const KIP_848: (&str, &str) = ("group.protocol", "consumer");
 
 #[test]
 fn clickhouse_is_configured_as_a_normal_server_and_takes_any_setting() {
@@ -62,7 +67,7 @@ fn a_paused_clickhouse_answers_when_it_is_resumed() {
 fn kafka_returns_what_was_produced_and_keeps_the_metadata_of_a_commit() {
     let world = Pair::shared().world("round_trip", 3);
     produce_numbered(&world, 3000);
-    let (seen, consumer) = consume(&world, 3000);
+    let (seen, consumer) = consume(&world, CLASSIC, 3000);
     assert!((0..3000).all(|number| seen.contains(&format!("value {number}"))));
 
     let metadata = "x".repeat(3000);
@@ -75,11 +80,40 @@ fn kafka_returns_what_was_produced_and_keeps_the_metadata_of_a_commit() {
 }
 
 #[test]
+fn kafka_serves_members_of_the_newer_group_protocol_and_takes_large_messages() {
+    let world = Pair::shared().world("newer_protocol", 2);
+    produce_numbered(&world, 100);
+    assert_eq!(consume(&world, KIP_848, 100).0.len(), 100);
+    let large = vec![b'x'; 15 << 20];
+    world.produce([Message { partition: 0, key: None, payload: Some(&large) }]);
+}
+
+#[test]
+fn kafka_shows_a_committed_transaction_and_hides_an_aborted_one() {
+    let world = Pair::shared().world("transactions", 1);
+    let producer: BaseProducer = told(world.client().set("transactional.id", &world.group).create());
+    told(producer.init_transactions(DEADLINE));
+    for (value, is_kept) in [("aborted", false), ("committed", true)] {
+        told(producer.begin_transaction());
+        let record = BaseRecord::<(), str>::to(&world.topic).partition(0).payload(value);
+        told(producer.send(record).map_err(|(error, _)| error));
+        // Written to the log either way: only the end of the transaction differs.
+        told(producer.flush(DEADLINE));
+        told(if is_kept {
+            producer.commit_transaction(DEADLINE)
+        } else {
+            producer.abort_transaction(DEADLINE)
+        });
+    }
+    assert_eq!(consume(&world, CLASSIC, 1).0, ["committed"]);
+}
+
+#[test]
 fn kafka_keeps_records_and_commits_over_kill_and_restart_on_the_same_port() {
     let mut pair = Pair::own();
     let world = pair.world("kafka_restart", 2);
     produce_numbered(&world, 1000);
-    let (_, consumer) = consume(&world, 1000);
+    let (_, consumer) = consume(&world, CLASSIC, 1000);
     let mut commit = TopicPartitionList::new();
     told(commit.add_partition_offset(&world.topic, 0, Offset::Offset(42)));
     commit.find_partition(&world.topic, 0).expect("just added").set_metadata("kept");
@@ -92,7 +126,7 @@ fn kafka_keeps_records_and_commits_over_kill_and_restart_on_the_same_port() {
     told(pair.kafka.restart());
     assert_eq!(pair.kafka.brokers(), brokers);
     assert_eq!(world.committed(0), (Offset::Offset(42), "kept".to_owned()));
-    assert_eq!(consume(&world, 958).0.len(), 958);
+    assert_eq!(consume(&world, CLASSIC, 958).0.len(), 958);
 }
 
 #[test]
@@ -117,6 +151,32 @@ fn servers_are_gone_when_their_parent_is_killed_with_signal_9() {
 }
 
 #[test]
+fn started_servers_stay_until_they_are_stopped_and_status_says_which_is_down() {
+    let chore = Chore { state: tempfile::tempdir().expect("a temporary folder") };
+    assert_eq!(chore.run("status").0, Some(1));
+    let (code, exports, said) = chore.run("start");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(exports.contains("export PUMPHOUSE_CLICKHOUSE_URL=http://127.0.0.1:"), "{exports}");
+    assert!(exports.contains("export PUMPHOUSE_KAFKA_BROKERS=127.0.0.1:"), "{exports}");
+    assert_eq!(chore.run("start").1, exports, "a second start changes nothing");
+    assert_eq!(chore.run("status").1, exports);
+
+    let keeper = std::fs::read_to_string(chore.state.path().join("keeper.pid")).expect("the keeper's id");
+    let servers = descendants(keeper.parse().expect("a number"));
+    let is_clickhouse = |pid: &&u32| command_of(**pid).contains("internal\0clickhouse");
+    let clickhouse = *servers.iter().find(is_clickhouse).expect("a ClickHouse below the keeper");
+    told(kill_process(Pid::from_raw(signed(clickhouse)).expect("a process id"), Signal::KILL));
+    wait_until("end of ClickHouse", || (!is_alive(clickhouse)).then_some(()));
+    let (code, _, said) = chore.run("status");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("ClickHouse at http://") && !said.contains("Kafka at"), "{said}");
+
+    assert_eq!(chore.run("stop").0, Some(0));
+    wait_until("end of all servers", || (!servers.iter().any(|pid| is_alive(*pid))).then_some(()));
+    assert_eq!(chore.run("status").0, Some(1));
+}
+
+#[test]
 fn clickhouse_is_gone_when_its_guard_is_killed_with_signal_9() {
     let mut server = told(clickhouse::Launch::new(exe()).start());
     let pid = server.pid().expect("our own server has a process");
@@ -137,6 +197,28 @@ fn a_server_that_cannot_start_is_told_with_the_end_of_its_log() {
     assert!(told.contains("data"), "{told}");
 }
 
+/// `internal servers`, stopped at the test's end however it ends.
+struct Chore {
+    state: tempfile::TempDir,
+}
+
+impl Chore {
+    /// The exit code, what went to standard output, and what to standard error.
+    fn run(&self, action: &str) -> (Option<i32>, String, String) {
+        let mut command = Command::new(exe());
+        command.args(["internal", "servers", action, "--state"]).arg(self.state.path());
+        let output = told(command.output());
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+}
+
+impl Drop for Chore {
+    fn drop(&mut self) {
+        self.run("stop");
+    }
+}
+
 /// The process that `servers start` detaches, as our own child.
 fn keeper(state: &Path) -> Child {
     let mut command = Command::new(exe());
@@ -155,10 +237,10 @@ fn produce_numbered(world: &World, count: i32) {
 }
 
 /// Reads `count` values as a member of the world's group; the member is still one.
-fn consume(world: &World, count: usize) -> (Vec<String>, BaseConsumer) {
+fn consume(world: &World, protocol: (&str, &str), count: usize) -> (Vec<String>, BaseConsumer) {
     let mut config = world.client();
     config.set("group.id", &world.group).set("auto.offset.reset", "earliest");
-    config.set("enable.auto.commit", "false").set("session.timeout.ms", "2000");
+    config.set("enable.auto.commit", "false").set(protocol.0, protocol.1);
     let consumer: BaseConsumer = told(config.create());
     told(consumer.subscribe(&[&world.topic]));
     let mut seen = Vec::new();
@@ -194,6 +276,11 @@ fn status_field(pid: u32, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |line: &str| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned());
     status.lines().find_map(field)
+}
+
+/// The command line, its words separated by zero bytes.
+fn command_of(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// The children of a process and theirs.

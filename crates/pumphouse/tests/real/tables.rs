@@ -106,12 +106,15 @@ pub(crate) async fn apply_creates_what_is_missing_and_the_second_time_nothing(ur
 /// dead letters' table.
 pub(crate) async fn the_smallest_useful_file_applies_and_fits(url: &str, database: &str) {
     let client = client(url);
-    let text = include_str!("../../src/config/smallest.yaml").replace("database: metrics", "database: DATABASE");
+    let text =
+        include_str!("../../src/config/smallest.yaml").replace("database: metrics", "database: DATABASE");
     let settings = settings(&text, database);
     let declared = declared(&settings, table_columns, &dead_letter_columns());
-    let first = apply(&client, &settings.clickhouse, &declared, Mode::Create, &mut |_| {}).await.expect("applied");
+    let first =
+        apply(&client, &settings.clickhouse, &declared, Mode::Create, &mut |_| {}).await.expect("applied");
     assert_eq!(first.exit(Mode::Create), Exit::Fine, "{first:?}");
-    let again = apply(&client, &settings.clickhouse, &declared, Mode::DryRun, &mut |_| {}).await.expect("applied");
+    let again =
+        apply(&client, &settings.clickhouse, &declared, Mode::DryRun, &mut |_| {}).await.expect("applied");
     assert_eq!((again.statements.len(), again.existing.len()), (0, 6), "{again:?}");
     assert_eq!(again.exit(Mode::DryRun), Exit::Fine, "{again:?}");
 }

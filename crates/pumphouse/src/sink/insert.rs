@@ -57,7 +57,8 @@ impl Sink {
             }
         };
         let target = &self.targets[usize::from(table.0)];
-        let server = payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
+        let server =
+            payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
             database: &target.database,
             table: &target.table,

@@ -74,7 +74,7 @@ impl Lane {
                         return mailbox.send(Answer::Fact(Input::OutOfRange { partition, low, high }));
                     }
                     Err(error) => {
-                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet")
+                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet");
                     }
                 }
             }

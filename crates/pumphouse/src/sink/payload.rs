@@ -27,7 +27,15 @@ impl Payload {
     pub fn new(columns: Vec<Option<RecordBatch>>, compression: Compression, times: Vec<(i64, u64)>) -> Self {
         let counted = |at: usize| columns.get(at).and_then(Option::as_ref).map_or(0, |c| c.num_rows() as u64);
         let (rows, dead_letters) = (counted(0), counted(1));
-        Self { columns: Mutex::new(columns), bodies: OnceCell::new(), compression, in_doubt_at: OnceLock::new(), times, rows, dead_letters }
+        Self {
+            columns: Mutex::new(columns),
+            bodies: OnceCell::new(),
+            compression,
+            in_doubt_at: OnceLock::new(),
+            times,
+            rows,
+            dead_letters,
+        }
     }
 
     /// The encoded part of a table; encodes all parts at the first call and frees the columns.

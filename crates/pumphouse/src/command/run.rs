@@ -9,7 +9,7 @@ use pumphouse_clickhouse::preflight::{self, Expected, Severity};
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Stream};
 use crate::decode;
-use crate::drive::process::{self, ReadyStream};
+use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::target::{self, Target};
@@ -91,7 +91,10 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
         return Err(Stop::Changes(refused));
     }
     tracing::info!("{}", event::READY);
-    process::run(settings, client, streams).await.map_err(Stop::Other)
+    process::run(settings, client, streams).await.map_err(|error| match error {
+        StartError::Fault(fault) => fault.into(),
+        error => Stop::Other(error.into()),
+    })
 }
 
 /// Looks at every table of the stream; findings that refuse come back, warnings are logged.

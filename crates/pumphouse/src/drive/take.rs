@@ -106,7 +106,7 @@ impl Lane {
                 match lookup::watermarks(&*client, &topic, partition) {
                     Ok((low, high)) => return mailbox.send(Answer::Ends { partition, low, high }),
                     Err(error) => {
-                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet")
+                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet");
                     }
                 }
             }

@@ -211,6 +211,7 @@ impl Membership {
     }
 
     /// Ends the membership on a thread of its own: leaving may take as long as the broker takes to answer.
+    #[must_use]
     pub fn close(self) -> thread::JoinHandle<()> {
         self.consumer.context().closing.store(true, Ordering::Release);
         if self.unanswered {

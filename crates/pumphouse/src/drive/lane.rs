@@ -15,7 +15,7 @@ use pumphouse_core::batch::Filled;
 use pumphouse_core::claim::BatchId;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
-use pumphouse_core::offset::Partition;
+use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -74,6 +74,15 @@ pub enum Answer {
     Fact(Input),
     /// What Kafka holds for newly assigned partitions.
     Assigned(BTreeMap<Partition, Stored>),
+    /// The ends of a partition's log, asked for because fetching failed there.
+    Ends {
+        /// The partition.
+        partition: Partition,
+        /// The first offset in the log.
+        low: Offset,
+        /// The end of the log.
+        high: Offset,
+    },
     /// A claimed batch, built again.
     Rebuilt(BatchId, Arc<Payload>, Filled),
     /// The process wants the lane to settle what is open and leave until then.
@@ -131,6 +140,7 @@ pub struct Lane {
     pub(super) end: Option<End>,
     /// The group asked us to take an assignment without partitions.
     pub(super) nothing_assigned: bool,
+    pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
     standing_due: Time,
     answers: Receiver<Numbered>,
 }
@@ -166,6 +176,7 @@ impl Lane {
             report,
             end: None,
             nothing_assigned: false,
+            fetch_failed: None,
             standing_due: Time::default(),
             answers,
         })
@@ -179,6 +190,7 @@ impl Lane {
             busy |= self.take_commit_answer();
             busy |= self.take_answers();
             busy |= self.take_records();
+            self.heed_fetch_failure();
             self.tick_when_due();
             if let Some(end) = self.end.take() {
                 self.finish();
@@ -236,6 +248,8 @@ impl Lane {
         self.nothing_assigned = false;
         self.owned.clear();
         self.strays.clear();
+        self.times.clear();
+        self.fetch_failed = None;
     }
 
     fn client_failed(&mut self, error: &KafkaError) {
@@ -285,6 +299,7 @@ impl Lane {
                 _ if epoch != self.mailbox.epoch => {}
                 Answer::Fact(input) => self.step(input),
                 Answer::Assigned(stored) => self.accept(stored),
+                Answer::Ends { partition, low, high } => self.ends_known(partition, low, high),
                 Answer::Rebuilt(batch, payload, filled) => {
                     self.payloads.insert(batch, payload);
                     self.step(Input::Rebuilt(batch, filled));
@@ -292,6 +307,14 @@ impl Lane {
             }
         }
         any
+    }
+
+    /// Halts where the position lies outside the log; otherwise the client was wrong and begins anew.
+    fn ends_known(&mut self, partition: Partition, low: Offset, high: Offset) {
+        self.step(Input::OutOfRange { partition, low, high });
+        if self.end.is_none() {
+            self.rejoin();
+        }
     }
 
     fn accept(&mut self, stored: BTreeMap<Partition, Stored>) {
@@ -311,6 +334,7 @@ impl Lane {
         }
         if self.shared.clock.now() >= self.standing_due {
             self.standing_due = self.shared.clock.now().after(STANDING_EVERY);
+            self.pass_control_records();
             self.report_standing();
         }
     }

@@ -7,7 +7,7 @@ use std::slice;
 use std::thread::Thread;
 
 use rdkafka::client::NativeClient;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
@@ -257,6 +257,20 @@ pub(super) fn known_watermarks(client: &NativeClient, topic: &str, partition: i3
     };
     let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     known.then(|| (unsigned(low), unsigned(high)))
+}
+
+/// The client's own position in a partition, without asking the broker.
+pub(super) fn position(client: &NativeClient, topic: &str, partition: i32) -> Option<u64> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(topic, partition);
+    // SAFETY: the client and the list are live; the position is filled into the list.
+    let error = unsafe { sys::rd_kafka_position(client.ptr(), list.ptr()) };
+    match list.elements().first().map(TopicPartitionListElem::offset) {
+        Some(Offset::Offset(offset)) if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            u64::try_from(offset).ok()
+        }
+        _ => None,
+    }
 }
 
 /// Whether the current assignment is lost, as opposed to asked back.

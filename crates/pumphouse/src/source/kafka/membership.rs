@@ -179,6 +179,13 @@ impl Membership {
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
     }
 
+    /// The position behind the last record that [`Self::take`] handed over, control records included; `None`
+    /// before the first.
+    #[must_use]
+    pub fn position(&self, partition: Partition) -> Option<Offset> {
+        ffi::position(self.consumer.client().native_client(), &self.topic, number(partition)).map(Offset)
+    }
+
     /// Sends one offset commit for several partitions.
     pub fn commit(&self, entries: &BTreeMap<Partition, (Offset, Metadata)>) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(entries.len());

@@ -138,9 +138,9 @@ pub struct Lane {
     pub(super) mailbox: Mailbox,
     pub(super) report: Arc<LaneReport>,
     pub(super) end: Option<End>,
+    pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
     /// The group asked us to take an assignment without partitions.
     pub(super) nothing_assigned: bool,
-    pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
     standing_due: Time,
     answers: Receiver<Numbered>,
 }
@@ -175,8 +175,8 @@ impl Lane {
             mailbox,
             report,
             end: None,
-            nothing_assigned: false,
             fetch_failed: None,
+            nothing_assigned: false,
             standing_due: Time::default(),
             answers,
         })
@@ -269,7 +269,7 @@ impl Lane {
 
     fn take_commit_answer(&mut self) -> bool {
         let Some((id, until)) = self.commit else { return false };
-        let answer = match self.membership.commit_answer() {
+        let answer = match self.membership.commit_answer(id) {
             Some(answer) => Some(answer),
             None if self.shared.clock.now() >= until => None,
             None => return false,

@@ -51,7 +51,7 @@ impl Lane {
     }
 
     fn send_commit(&mut self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
-        match self.membership.commit(entries) {
+        match self.membership.commit(id, entries) {
             Ok(()) => self.commit = Some((id, self.shared.clock.now().after(commit_timeout()))),
             Err(error) => {
                 tracing::warn!(stream = %self.shared.stream.name, %error, "offset commit could not be sent");

@@ -1,5 +1,14 @@
 //! Tests against real servers: Apache Kafka and ClickHouse, started once for this binary and gone with it.
-//! A module per subject; `world` gives each test a database, a topic and a group of its own.
+//! A module per subject; `world` gives each test a database, a topic and a group of its own, `story` a stream
+//! of generated events with an exact count at its end.
 
+mod clickhouse;
+mod delivery;
+mod demo;
+mod outages;
 mod servers;
+mod story;
+mod tables;
+mod types;
+mod wire;
 mod world;

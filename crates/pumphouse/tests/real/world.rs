@@ -26,6 +26,8 @@ use rustix::process::Signal;
 /// How long a test waits for a state before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
+/// Lines of a process's log that a failed test shows.
+const LOG_LINES: usize = 60;
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The binary under test.
@@ -65,13 +67,19 @@ impl Pair {
         })
     }
 
-    /// A fresh database, topic and group, named after the test.
-    pub(crate) fn world(&self, test: &str, partitions: i32) -> World {
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
+    /// A fresh database, named after the test.
+    pub(crate) fn database(&self, test: &str) -> String {
+        static DATABASES: AtomicU32 = AtomicU32::new(0);
         // Given servers outlive this process, so the names must differ between runs too.
-        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
         let name = format!("{test}_{}_{number}", std::process::id());
         told(self.clickhouse.query(&format!("CREATE DATABASE {name}")));
+        name
+    }
+
+    /// A fresh database, topic and group, named after the test.
+    pub(crate) fn world(&self, test: &str, partitions: i32) -> World {
+        let name = self.database(test);
         let world = World {
             brokers: self.kafka.brokers().to_owned(),
             clickhouse_url: self.clickhouse.url().to_owned(),
@@ -181,9 +189,14 @@ impl World {
 
     /// Starts `pumphouse run -c FILE`.
     pub(crate) fn run(&self, config: &Path) -> Pump {
+        self.command("run", config)
+    }
+
+    /// Starts another command that takes a configuration.
+    pub(crate) fn command(&self, name: &str, config: &Path) -> Pump {
         static PUMPS: AtomicU32 = AtomicU32::new(0);
         let log = format!("pumphouse-{}.log", PUMPS.fetch_add(1, Ordering::Relaxed));
-        Pump::start(&["run", "-c", &config.to_string_lossy()], self.folder.path().join(log))
+        Pump::start(&[name, "-c", &config.to_string_lossy()], self.folder.path().join(log))
     }
 }
 
@@ -241,6 +254,16 @@ impl Pump {
         self.wait()
     }
 
+    /// SIGTERM, and another one as soon as it drains; the exit code it ends with.
+    pub(crate) fn terminate_twice(&mut self) -> Option<i32> {
+        told(self.process.signal(Signal::TERM));
+        self.wait_for_line(&["draining"]);
+        // What comes within half a second is taken for one signal.
+        thread::sleep(Duration::from_millis(600));
+        told(self.process.signal(Signal::TERM));
+        self.wait()
+    }
+
     /// Waits for its end; 128 + signal for one that a signal ended.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let ended = told(self.process.wait(DEADLINE));
@@ -261,6 +284,28 @@ impl Pump {
     /// All it has said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("the log was created before it started")
+    }
+
+    /// Waits until it has said all of `words` in one line; the line.
+    pub(crate) fn wait_for_line(&mut self, words: &[&str]) -> String {
+        let says = |line: &&str| words.iter().all(|word| line.contains(word));
+        wait_until(&format!("line with {words:?}"), || {
+            let is_running = self.is_running();
+            let line = self.log().lines().find(says).map(str::to_owned);
+            assert!(is_running || line.is_some(), "it ended without a line with {words:?}:\n{}", self.log());
+            line
+        })
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+            eprintln!("--- the end of what pumphouse {} said:\n{end}", self.process.pid());
+        }
     }
 }
 
@@ -289,7 +334,7 @@ pub(crate) fn told<T, E: std::error::Error>(outcome: Result<T, E>) -> T {
     })
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     told(runtime).block_on(future)
 }

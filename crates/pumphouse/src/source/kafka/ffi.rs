@@ -43,6 +43,8 @@ pub(super) struct CommitQueue {
 
 /// The answer to one offset commit.
 pub(crate) struct CommitAnswer {
+    /// The number that the commit was sent with.
+    pub(crate) number: u64,
     /// The error of the request as a whole.
     pub(crate) error: RDKafkaRespErr,
     /// The error of each partition.
@@ -203,16 +205,18 @@ impl CommitQueue {
         Self { queue: Queue::new(native, thread).expect("librdkafka makes a queue or aborts") }
     }
 
-    /// Sends one commit of offsets and metadata; its answer comes into this queue.
+    /// Sends one commit of offsets and metadata; its answer comes into this queue with the same number.
     pub(super) fn commit(
         &self,
         client: &NativeClient,
         offsets: &TopicPartitionList,
+        number: u64,
     ) -> Result<(), RDKafkaRespErr> {
         let queue = self.queue.native.as_ptr();
-        // SAFETY: librdkafka copies the list; without a call-back the answer is an event in the queue.
-        let error =
-            unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, ptr::null_mut()) };
+        let number = ptr::without_provenance_mut::<c_void>(usize::try_from(number).unwrap_or(usize::MAX));
+        // SAFETY: librdkafka copies the list and hands the number back unread; without a call-back the answer is
+        // an event in the queue.
+        let error = unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, number) };
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(error) }
     }
 
@@ -232,6 +236,7 @@ impl CommitQueue {
                 _ => &[],
             };
             let answer = CommitAnswer {
+                number: sys::rd_kafka_event_opaque(event).addr() as u64,
                 error: sys::rd_kafka_event_error(event),
                 partitions: elements.iter().map(|element| element.err).collect(),
             };

@@ -1,7 +1,7 @@
 //! What is asked of ClickHouse alone, each in a database of its own: the wire, the tables, the types.
 
 use crate::world::{Pair, block_on};
-use crate::{tables, types, wire};
+use crate::{column_types, tables, wire};
 
 /// A test for each function, under its name; those of the first module are async.
 macro_rules! stories {

@@ -264,6 +264,11 @@ impl Lane {
             match answer {
                 Answer::Drain(until) => self.step(Input::Drain(until)),
                 _ if epoch != self.mailbox.epoch => {}
+                Answer::Fact(Input::OutOfRange { partition, low, high })
+                    if self.pump.next_offset(partition).is_some_and(|next| low <= next && next <= high) =>
+                {
+                    self.fetch_again(partition);
+                }
                 Answer::Fact(input) => self.step(input),
                 Answer::Assigned(stored) => self.accept(stored),
                 Answer::Rebuilt(batch, payload, filled) => {
@@ -273,6 +278,13 @@ impl Lane {
             }
         }
         any
+    }
+
+    /// The broker refused a position that the log holds after all; librdkafka has given up on the partition.
+    fn fetch_again(&mut self, partition: Partition) {
+        let stream = &self.shared.stream.name;
+        tracing::warn!(%stream, %partition, "the position is in the log after all; joining again to fetch it");
+        self.rejoin();
     }
 
     fn accept(&mut self, stored: BTreeMap<Partition, Stored>) {

@@ -3,6 +3,9 @@
 
 use crate::quote;
 
+/// The setting under which `DESCRIBE` writes a type on one line, as `system.columns` does.
+pub const PLAIN_TYPES: (&str, &str) = ("print_pretty_type_names", "0");
+
 /// A table to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSpec {
@@ -115,7 +118,8 @@ pub fn create_rollup_view(rollup: &RollupSpec) -> Result<String, NotAnAggregate>
     ))
 }
 
-/// A query whose rows name the columns of a rollup's target and their types. The source need not exist yet.
+/// A query whose rows name the columns of a rollup's target and their types. The source need not exist yet; send
+/// it with [`PLAIN_TYPES`].
 ///
 /// # Errors
 /// When a metric is not one aggregate function.

@@ -1,7 +1,7 @@
 //! Names and texts inside a statement. Decides how they are quoted; knows no statement.
 
 /// Words that ClickHouse reads as syntax where a name could stand; a name that is one of them is quoted.
-const WORDS: [&str; 48] = [
+const WORDS: [&str; 45] = [
     "all",
     "and",
     "anti",
@@ -17,7 +17,6 @@ const WORDS: [&str; 48] = [
     "check",
     "constraint",
     "cross",
-    "date",
     "desc",
     "distinct",
     "else",
@@ -36,7 +35,6 @@ const WORDS: [&str; 48] = [
     "into",
     "is",
     "join",
-    "key",
     "limit",
     "nan",
     "not",
@@ -47,7 +45,6 @@ const WORDS: [&str; 48] = [
     "primary",
     "projection",
     "select",
-    "table",
     "true",
     "where",
 ];

@@ -4,10 +4,13 @@ use crate::lane::{Owned, Stage};
 use crate::offset::{Offset, Partition};
 use crate::pump::{Pump, Work};
 
+/// An invariant's name, and whether it holds.
+type Check = (&'static str, fn(&Pump) -> bool);
+
 /// The first invariant that does not hold, by name.
 #[must_use]
 pub fn broken(pump: &Pump) -> Option<&'static str> {
-    let checks: [(&'static str, fn(&Pump) -> bool); 4] = [
+    let checks: [Check; 4] = [
         ("I1 an insert runs only for a batch whose claim is stored", inserting_is_claimed),
         ("I2 open rows continue what is committed or claimed", open_continues),
         ("I3 a fetching partition carries no claim but the one at hand", claims_are_known),

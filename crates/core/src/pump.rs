@@ -156,7 +156,7 @@ impl Pump {
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
             Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment),
             Input::InsertRefused(batch, table, refusal) => {
-                self.insert_refused((batch, table), refusal, moment, out)
+                self.insert_refused((batch, table), refusal, moment, out);
             }
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
             Input::Drain(until) => self.begin_drain(until, out),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::claim::BatchId;
+use crate::claim::{BatchId, Claim};
 use crate::offset::{Partition, Range};
 
 /// Why an insert was refused; a kind exists only where the answer differs.
@@ -52,16 +52,11 @@ pub enum Halt {
         missing: Range,
     },
     /// The claim was made under another configuration.
-    Shape {
-        /// The batch.
-        batch: BatchId,
-        /// The revision that claimed it.
-        revision: String,
-    },
+    Shape(Box<Claim>),
     /// The claim is older than its token is remembered for sure.
-    TooOld(BatchId),
+    TooOld(Box<Claim>),
     /// Neither the metadata nor the table can tell what became of the claim.
-    Undecidable(BatchId),
+    Undecidable(Box<Claim>),
     /// Kafka no longer holds what the claim covers.
     Gone {
         /// The batch.

@@ -54,7 +54,7 @@ fn policy() -> Policy {
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
-        safe_age: Duration::from_secs(3_000_000),
+        safe_age: Duration::from_mins(50_000),
     }
 }
 
@@ -212,7 +212,7 @@ impl World {
         let asked = self.members[member].asked.swap_remove(at);
         match asked {
             Asked::Commit(id, _) if fenced => {
-                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown))
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
             }
             Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
             Asked::Insert(claim, table) => match self.random.u8(..10) {
@@ -235,7 +235,7 @@ impl World {
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
             Asked::Rebuild(claim) => {
-                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }))
+                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
             }
             Asked::Probe(claim) => {
                 let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Client, Query, QueryError};
-use crate::quote;
+use crate::{ddl, quote};
 
 /// A table's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,8 +155,9 @@ impl<'a> Catalogue<'a> {
     ) -> Result<BTreeMap<String, String>, QueryError> {
         let structure = quote::text(&quote::structure(columns));
         let sql = format!("DESCRIBE TABLE (SELECT * FROM null({structure}))");
-        let rows = self.client.query(&sql).at(self.url_index).rows::<Typed>().await?;
-        Ok(rows.into_iter().map(|row| (row.name, row.column_type)).collect())
+        let query =
+            self.client.query(&sql).at(self.url_index).setting(ddl::PLAIN_TYPES.0, ddl::PLAIN_TYPES.1);
+        Ok(query.rows::<Typed>().await?.into_iter().map(|row| (row.name, row.column_type)).collect())
     }
 
     async fn of_table<T: DeserializeOwned>(&self, sql: &str, name: &TableName) -> Result<Vec<T>, QueryError> {

@@ -155,8 +155,8 @@ impl Pump {
         let Work::Inserting(in_flight) = &mut self.work else { unreachable!("only an inserting lane sends") };
         let last = in_flight.claim.claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN));
         if moment.server >= last {
-            let batch = in_flight.claim.id;
-            return self.halt(Halt::TooOld(batch), out);
+            let claim = Box::new(in_flight.claim.clone());
+            return self.halt(Halt::TooOld(claim), out);
         }
         let attempt = in_flight.pending.get_mut(&table).expect("a table is pending until it is done");
         attempt.again_at = None;

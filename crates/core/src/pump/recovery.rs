@@ -41,9 +41,9 @@ impl Pump {
     fn order_rebuild(&mut self, claim: Claim, moment: &Moment, out: &mut Vec<Effect>) {
         let last = claim.claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN));
         if claim.shape != self.policy.shape {
-            self.halt(Halt::Shape { batch: claim.id, revision: claim.revision }, out);
+            self.halt(Halt::Shape(Box::new(claim)), out);
         } else if moment.server >= last {
-            self.halt(Halt::TooOld(claim.id), out);
+            self.halt(Halt::TooOld(Box::new(claim)), out);
         } else {
             out.push(Effect::Rebuild(claim));
         }
@@ -70,13 +70,11 @@ impl Pump {
 
     /// A claim that some partition moved past either landed whole or was never whole, so one row decides.
     pub(super) fn probed(&mut self, batch: BatchId, landed: Option<bool>, out: &mut Vec<Effect>) {
-        if self.recovering(batch).is_none() {
-            return;
-        }
+        let Some(claim) = self.recovering(batch) else { return };
         match landed {
             Some(true) => self.settle(batch, Outcome::FoundLanded, None, out),
             Some(false) => self.drop_claim(batch, out),
-            None => self.halt(Halt::Undecidable(batch), out),
+            None => self.halt(Halt::Undecidable(Box::new(claim)), out),
         }
     }
 

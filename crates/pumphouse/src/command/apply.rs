@@ -309,7 +309,8 @@ async fn live_tables(client: &Client, databases: &BTreeSet<String>) -> anyhow::R
 
 /// The columns that a rollup's target needs, as the server derives them.
 async fn described(client: &Client, rollup: &RollupSpec) -> anyhow::Result<Columns> {
-    let rows = client.rows::<Typed>(&ddl::describe_rollup(rollup)?).await;
+    let sql = ddl::describe_rollup(rollup)?;
+    let rows = client.query(&sql).setting(ddl::PLAIN_TYPES.0, ddl::PLAIN_TYPES.1).rows::<Typed>().await;
     let view = quote::table(&rollup.database, &rollup.view);
     let rows = rows.with_context(|| format!("the server can't make sense of rollup {view}"))?;
     Ok(rows.into_iter().map(Typed::pair).collect())

@@ -9,7 +9,7 @@ use pumphouse_clickhouse::preflight::{self, Expected, Severity};
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Stream};
 use crate::decode;
-use crate::drive::process::{self, ReadyStream};
+use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::target::{self, Target};
@@ -91,7 +91,10 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
         return Err(Stop::Changes(refused));
     }
     tracing::info!("{}", event::READY);
-    process::run(settings, client, streams).await.map_err(Stop::Other)
+    process::run(settings, client, streams).await.map_err(|error| match error {
+        StartError::Fault(fault) => fault.into(),
+        error => Stop::Other(error.into()),
+    })
 }
 
 /// Looks at every table of the stream; findings that refuse come back, warnings are logged.
@@ -111,8 +114,12 @@ async fn ready_stream(
         let report = inspect(settings, client, target).await?;
         safe_age = safe_age.min(Duration::from_secs(report.safe_age_seconds));
         target.has_views = report.has_views;
-        if !report.keeps_every_row {
+        if !report.keeps_every_row || report.is_replicated {
+            // A table that folds rows can't tell, and a replica may not have fetched them yet.
             target.lineage = None;
+        }
+        if client.url_count() > 1 && !report.is_replicated {
+            refused.push(several_servers(target));
         }
         for finding in report.findings {
             match finding.severity {
@@ -122,6 +129,17 @@ async fn ready_stream(
         }
     }
     Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
+}
+
+/// A batch may go to another server only where both hold the same table.
+fn several_servers(target: &Target) -> preflight::Finding {
+    preflight::Finding {
+        code: "PH-0042",
+        severity: Severity::Refuse,
+        what: format!("table {} is not replicated, but several servers are configured", target.name()),
+        why: "what one server has taken the others do not have".to_owned(),
+        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
+    }
 }
 
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {

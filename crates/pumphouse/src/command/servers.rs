@@ -12,6 +12,7 @@ use std::{env, str};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use rustix::process::{Pid, Signal, kill_process, setsid};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::embedded::{clickhouse, kafka, kafka_jars, libchdb};
 
@@ -120,7 +121,7 @@ fn status(state: &State) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Holds both servers until a signal ends this process; their guards notice.
+/// Holds both servers until it is told to end. Should it be killed, their guards notice.
 fn keep(state: &State) -> anyhow::Result<ExitCode> {
     // A session of its own: closing the terminal must not reach us. Fails only when we lead a group already.
     let _ = setsid();
@@ -134,9 +135,10 @@ fn keep(state: &State) -> anyhow::Result<ExitCode> {
     });
     let (clickhouse, kafka) = (clickhouse?, kafka?);
     state.remember(&Exports { url: clickhouse.url().to_owned(), brokers: kafka.brokers().to_owned() })?;
-    loop {
-        thread::park();
-    }
+    // Ended in order, their folders go too, even that of a server that was killed by hand.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { anyhow::Ok(signal(SignalKind::terminate())?.recv().await) })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What a client needs to know.

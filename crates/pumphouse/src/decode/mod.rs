@@ -19,3 +19,6 @@ pub use dead_letter::dead_letter_columns;
 pub use open_batch::{ColumnFault, Counts, OpenBatch, Sealed, table_columns};
 pub use record::{Headers, NoHeaders, Pushed, Record};
 pub use reject::{Code, Reject};
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_learnt_at_the_very_moment_of_a_transition_does_not_reach_back_behind_it() {
+        for (at, before) in
+            [("2024-03-31T03:00:00", "2024-03-30T12:00:00"), ("2024-10-27T03:00:00", "2024-10-26T12:00:00")]
+        {
+            let mut berlin = Zone::named(Some("Europe/Berlin")).expect("a zone");
+            let alone = berlin.instant_of(local(before));
+            let mut berlin = Zone::named(Some("Europe/Berlin")).expect("a zone");
+            assert!(berlin.instant_of(local(at)).is_ok());
+            assert_eq!(berlin.instant_of(local(before)), alone, "{before} after {at}");
+        }
+    }
+
+    #[test]
     fn an_unknown_zone_is_told_at_once() {
         assert_eq!(Zone::named(Some("Europe/Berln")).err(), Some(UnknownZone("Europe/Berln".to_owned())));
         assert!(matches!(Zone::named(Some("UTC")), Ok(Zone::Utc)));

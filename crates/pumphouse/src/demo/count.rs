@@ -60,6 +60,8 @@ pub struct Count {
     pub holds: bool,
     /// How often the worker was killed on the way.
     pub kills: u32,
+    /// How many batches that a killed worker had claimed were found and brought to their end.
+    pub recovered: usize,
     /// By partition.
     pub partitions: Vec<PartitionCount>,
     /// The sum over the rollup.
@@ -102,7 +104,16 @@ impl Count {
         if letters != planted {
             mistakes.push(format!("{} bad events, {} dead letters", grouped(planted), grouped(letters)));
         }
-        Self { holds: mistakes.is_empty(), kills, partitions, rollup_rows, planted, mistakes, folder: None }
+        Self {
+            recovered: 0,
+            holds: mistakes.is_empty(),
+            kills,
+            partitions,
+            rollup_rows,
+            planted,
+            mistakes,
+            folder: None,
+        }
     }
 
     /// Adds what else went wrong.
@@ -126,8 +137,8 @@ impl Count {
         text.push_str(&figures("all".to_owned(), &total));
         let kills = match self.kills {
             0 => "without a kill".to_owned(),
-            1 => "through one kill with -9".to_owned(),
-            kills => format!("through {kills} kills with -9"),
+            1 => format!("through one kill with -9 ({} found claimed)", batches(self.recovered)),
+            kills => format!("through {kills} kills with -9 ({} found claimed)", batches(self.recovered)),
         };
         let verdict = if self.holds {
             let [produced, rows, dead_letters] =
@@ -191,6 +202,13 @@ fn partition_mistakes(count: &PartitionCount) -> Vec<String> {
         mistakes.push(format!("partition {partition}: {} nowhere", events(missing)));
     }
     mistakes
+}
+
+fn batches(count: usize) -> String {
+    match count {
+        1 => "1 batch was".to_owned(),
+        more => format!("{more} batches were"),
+    }
 }
 
 fn events(count: u64) -> String {

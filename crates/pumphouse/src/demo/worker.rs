@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::embedded::guard::{Guarded, Program};
 use crate::fault::{Code, Fault};
+use crate::telemetry::event;
 
 /// How to start a worker, and the one that runs.
 pub struct Worker {
@@ -75,9 +76,18 @@ impl Worker {
     /// The last line that it logged.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let log = fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.said();
         log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
+    }
+
+    /// How many batches that a killed worker had claimed were found and brought to their end, over all starts.
+    #[must_use]
+    pub fn recovered(&self) -> usize {
+        self.said().lines().filter(|line| line.contains(event::RECOVERED)).count()
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use pumphouse_core::batch::Filled;
 use pumphouse_core::claim::BatchId;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
-use pumphouse_core::offset::Partition;
+use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -23,6 +23,7 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
+use super::faults;
 use super::report::LaneReport;
 use crate::config::settings::{Settings, Stream};
 use crate::decode::OpenBatch;
@@ -38,6 +39,14 @@ const IDLE_PAUSE_MAX: Duration = Duration::from_millis(100);
 const STANDING_EVERY: Duration = Duration::from_millis(500);
 /// How long an offset commit may stay unanswered before the membership ends.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers that may wait for a lane. In use are a handful: one question to Kafka, one read, one insert per table,
+/// one order to drain, and what an earlier membership still has under way. Where it is full the sender waits;
+/// that is never the lane's own thread, which alone takes them out and sends itself nothing.
+pub(super) const ANSWERS_MAX: usize = 256;
+
+/// An answer and the membership it belongs to.
+pub type Numbered = (u64, Answer);
 
 /// What a lane shares with the process.
 pub struct Shared {
@@ -65,6 +74,15 @@ pub enum Answer {
     Fact(Input),
     /// What Kafka holds for newly assigned partitions.
     Assigned(BTreeMap<Partition, Stored>),
+    /// The ends of a partition's log, asked for because fetching failed there.
+    Ends {
+        /// The partition.
+        partition: Partition,
+        /// The first offset in the log.
+        low: Offset,
+        /// The end of the log.
+        high: Offset,
+    },
     /// A claimed batch, built again.
     Rebuilt(BatchId, Arc<Payload>, Filled),
     /// The process wants the lane to settle what is open and leave until then.
@@ -76,14 +94,14 @@ pub enum Answer {
 pub struct Mailbox {
     /// Answers of an earlier membership are dropped.
     pub(super) epoch: u64,
-    pub(super) sender: Sender<(u64, Answer)>,
+    pub(super) sender: SyncSender<Numbered>,
     pub(super) thread: Thread,
     /// Set when the answer is no longer wanted.
     pub(super) cancelled: Arc<AtomicBool>,
 }
 
 impl Mailbox {
-    /// Delivers an answer.
+    /// Delivers an answer. Not to be called on the lane's own thread: it may wait for that.
     pub fn send(&self, answer: Answer) {
         // A lane that has ended needs no answers.
         let _ = self.sender.send((self.epoch, answer));
@@ -120,23 +138,28 @@ pub struct Lane {
     pub(super) mailbox: Mailbox,
     pub(super) report: Arc<LaneReport>,
     pub(super) end: Option<End>,
+    pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
+    /// The group asked us to take an assignment without partitions.
+    pub(super) nothing_assigned: bool,
     standing_due: Time,
-    answers: Receiver<(u64, Answer)>,
+    answers: Receiver<Numbered>,
 }
 
 impl Lane {
     /// Joins the group. To be called on the lane's own thread.
     ///
     /// # Errors
-    /// When Kafka's client can't be made or the columns can't be decoded into.
+    /// PH-0013 where Kafka's client can't be made, PH-0001 where the columns can't be decoded into.
     pub fn join(
         shared: Arc<Shared>,
         pump: Pump,
         report: Arc<LaneReport>,
-        (sender, answers): (Sender<(u64, Answer)>, Receiver<(u64, Answer)>),
-    ) -> anyhow::Result<Self> {
-        let membership = Membership::join(&shared.member, &shared.stream.topic)?;
-        let open = OpenBatch::new(&shared.stream, &shared.settings.revision)?;
+        (sender, answers): (SyncSender<Numbered>, Receiver<Numbered>),
+    ) -> Result<Self, Fault> {
+        let open = OpenBatch::new(&shared.stream, &shared.settings.revision)
+            .map_err(|error| faults::columns(&shared.stream, &error))?;
+        let membership = Membership::join(&shared.member, &shared.stream.topic)
+            .map_err(|error| faults::client(&shared.stream, &error))?;
         let cancelled = Arc::default();
         let mailbox = Mailbox { epoch: 1, sender, thread: thread::current(), cancelled };
         Ok(Self {
@@ -152,18 +175,22 @@ impl Lane {
             mailbox,
             report,
             end: None,
+            fetch_failed: None,
+            nothing_assigned: false,
             standing_due: Time::default(),
             answers,
         })
     }
 
     /// Runs until the lane leaves or halts.
+    #[must_use]
     pub fn run(mut self) -> End {
         loop {
             let mut busy = self.take_group_events();
             busy |= self.take_commit_answer();
             busy |= self.take_answers();
             busy |= self.take_records();
+            self.heed_fetch_failure();
             self.tick_when_due();
             if let Some(end) = self.end.take() {
                 self.finish();
@@ -218,8 +245,11 @@ impl Lane {
         self.mailbox.cancelled = Arc::default();
         self.mailbox.epoch += 1;
         self.commit = None;
+        self.nothing_assigned = false;
         self.owned.clear();
         self.strays.clear();
+        self.times.clear();
+        self.fetch_failed = None;
     }
 
     fn client_failed(&mut self, error: &KafkaError) {
@@ -239,7 +269,7 @@ impl Lane {
 
     fn take_commit_answer(&mut self) -> bool {
         let Some((id, until)) = self.commit else { return false };
-        let answer = match self.membership.commit_answer() {
+        let answer = match self.membership.commit_answer(id) {
             Some(answer) => Some(answer),
             None if self.shared.clock.now() >= until => None,
             None => return false,
@@ -258,19 +288,18 @@ impl Lane {
     }
 
     fn take_answers(&mut self) -> bool {
-        let mut any = false;
+        let mut any = std::mem::take(&mut self.nothing_assigned);
+        if any {
+            self.accept(BTreeMap::new());
+        }
         while let Ok((epoch, answer)) = self.answers.try_recv() {
             any = true;
             match answer {
                 Answer::Drain(until) => self.step(Input::Drain(until)),
                 _ if epoch != self.mailbox.epoch => {}
-                Answer::Fact(Input::OutOfRange { partition, low, high })
-                    if self.pump.next_offset(partition).is_some_and(|next| low <= next && next <= high) =>
-                {
-                    self.fetch_again(partition);
-                }
                 Answer::Fact(input) => self.step(input),
                 Answer::Assigned(stored) => self.accept(stored),
+                Answer::Ends { partition, low, high } => self.ends_known(partition, low, high),
                 Answer::Rebuilt(batch, payload, filled) => {
                     self.payloads.insert(batch, payload);
                     self.step(Input::Rebuilt(batch, filled));
@@ -280,11 +309,12 @@ impl Lane {
         any
     }
 
-    /// The broker refused a position that the log holds after all; librdkafka has given up on the partition.
-    fn fetch_again(&mut self, partition: Partition) {
-        let stream = &self.shared.stream.name;
-        tracing::warn!(%stream, %partition, "the position is in the log after all; joining again to fetch it");
-        self.rejoin();
+    /// Halts where the position lies outside the log; otherwise the client was wrong and begins anew.
+    fn ends_known(&mut self, partition: Partition, low: Offset, high: Offset) {
+        self.step(Input::OutOfRange { partition, low, high });
+        if self.end.is_none() {
+            self.rejoin();
+        }
     }
 
     fn accept(&mut self, stored: BTreeMap<Partition, Stored>) {
@@ -304,6 +334,7 @@ impl Lane {
         }
         if self.shared.clock.now() >= self.standing_due {
             self.standing_due = self.shared.clock.now().after(STANDING_EVERY);
+            self.pass_control_records();
             self.report_standing();
         }
     }

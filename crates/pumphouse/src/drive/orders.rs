@@ -51,7 +51,7 @@ impl Lane {
     }
 
     fn send_commit(&mut self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
-        match self.membership.commit(entries) {
+        match self.membership.commit(id, entries) {
             Ok(()) => self.commit = Some((id, self.shared.clock.now().after(commit_timeout()))),
             Err(error) => {
                 tracing::warn!(stream = %self.shared.stream.name, %error, "offset commit could not be sent");
@@ -115,7 +115,7 @@ impl Lane {
         match Membership::join(&self.shared.member, &self.shared.stream.topic) {
             Ok(new) => {
                 // The old member leaves on a thread of its own; the group waits for it, not we.
-                std::mem::replace(&mut self.membership, new).close();
+                drop(std::mem::replace(&mut self.membership, new).close());
                 self.step(Input::Lost);
             }
             Err(error) => {
@@ -126,9 +126,10 @@ impl Lane {
     }
 
     /// Asks what Kafka holds for newly assigned partitions.
-    pub(super) fn ask_stored(&self, partitions: BTreeSet<Partition>) {
+    pub(super) fn ask_stored(&mut self, partitions: BTreeSet<Partition>) {
         if partitions.is_empty() {
-            return self.mailbox.send(Answer::Assigned(BTreeMap::new()));
+            self.nothing_assigned = true;
+            return;
         }
         let (client, shared) = (self.membership.client(), Arc::clone(&self.shared));
         self.ask(move |mailbox| {

@@ -1,11 +1,12 @@
 //! The process: starts the lanes of every stream, passes signals on, reports, ends with the right code.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use pumphouse_clickhouse::client::Client;
+use pumphouse_clickhouse::client::{Client, QueryError};
 use pumphouse_core::batch::BatchPolicy;
 use pumphouse_core::moment::Time;
 use pumphouse_core::pump::{Policy, Pump};
@@ -14,25 +15,25 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as channel;
 
 use super::clock::Clock;
-use super::lane::{Answer, End, Lane, Mailbox, Shared};
+use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
 use super::ready;
 use super::report::{self, LaneReport};
 use crate::config::settings::{Settings, Stream};
 use crate::config::shape_hash;
-use crate::fault::{Exit, Fault};
+use crate::fault::{Code, Exit, Fault};
 use crate::sink::insert::Sink;
 use crate::sink::target::Target;
 use crate::source::kafka::properties;
 use crate::telemetry::{self, event};
 
 /// How often the progress of each stream is logged.
-const REPORT_EVERY: Duration = Duration::from_secs(60);
+const REPORT_EVERY: Duration = Duration::from_mins(1);
 /// How often ClickHouse's clock is read.
 const CLOCK_EVERY: Duration = Duration::from_secs(15);
 /// Longest time a claimed batch may hold up a rebalance.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Kafka's `max.poll.interval.ms` where none is configured: the time a rebalance may take.
-const REBALANCE_TIME: Duration = Duration::from_secs(300);
+const REBALANCE_TIME: Duration = Duration::from_mins(5);
 /// Signals closer together than this are one.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// Part of a lane's memory that one batch may take: one is open while another is on its way.
@@ -52,6 +53,22 @@ pub struct ReadyStream {
     pub partitions: usize,
 }
 
+/// Why the lanes did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A server has to be mended first.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The system gave no thread.
+    #[error(
+        "a lane's thread can't be started: {0}; free memory or raise the limit of processes, then start again"
+    )]
+    Thread(#[source] io::Error),
+    /// The system gave no signals.
+    #[error("signals can't be heard, so the process could not drain: {0}; start it again")]
+    Signals(#[source] io::Error),
+}
+
 struct RunningLane {
     mailbox: Mailbox,
     thread: thread::JoinHandle<()>,
@@ -61,8 +78,12 @@ struct RunningLane {
 ///
 /// # Errors
 /// When a lane can't be started or signals can't be heard.
-pub async fn run(settings: Arc<Settings>, client: Client, streams: Vec<ReadyStream>) -> anyhow::Result<Exit> {
-    let clock = Arc::new(Clock::set_by(&client).await?);
+pub async fn run(
+    settings: Arc<Settings>,
+    client: Client,
+    streams: Vec<ReadyStream>,
+) -> Result<Exit, StartError> {
+    let clock = Arc::new(Clock::set_by(&client).await.map_err(|error| unread_clock(&client, &error))?);
     keep_clock(Arc::clone(&clock), client.clone());
     let (ended, mut ends) = channel::channel::<(String, End)>(64);
     let mut lanes = Vec::new();
@@ -88,9 +109,9 @@ async fn wait_for_end(
     clock: &Clock,
     lanes: Vec<RunningLane>,
     ends: &mut channel::Receiver<(String, End)>,
-) -> anyhow::Result<Exit> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+) -> Result<Exit, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
     let (mut exit, mut draining) = (Exit::Fine, None);
     loop {
         let stop = tokio::select! {
@@ -127,6 +148,10 @@ async fn wait_for_end(
 /// The first signal asks to drain; a second one ends the process where it stands, which loses nothing: what is
 /// claimed is found by the next owner, what is not is still in Kafka. `timeout` and terminals signal a process
 /// and its group, so what comes at once is one signal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second signal asks for exactly that: the end, without the drain that is under way"
+)]
 fn heard(draining: Option<Time>, now: Time) -> bool {
     if draining.is_some_and(|since| now.since(since) > SAME_SIGNAL) {
         tracing::warn!("stopped at once by a second signal; the next owner finishes what is claimed");
@@ -161,6 +186,11 @@ fn shared(
     }
 }
 
+fn unread_clock(client: &Client, error: &QueryError) -> Fault {
+    let what = format!("its time can't be read: {error}");
+    Fault::new(Code::ClickHouseUnreachable, format!("ClickHouse at {}", client.url(0)), what)
+}
+
 /// A third of the time that a rebalance may take, within reason.
 fn revoke_wait(settings: &Settings) -> Duration {
     let said = settings.kafka.properties.get("max.poll.interval.ms");
@@ -192,25 +222,22 @@ fn start_lane(
     (pump, report): (Pump, Arc<LaneReport>),
     number: usize,
     ended: channel::Sender<(String, End)>,
-) -> anyhow::Result<RunningLane> {
-    let (sender, answers) = mpsc::channel();
+) -> Result<RunningLane, StartError> {
+    let (sender, answers) = mpsc::sync_channel(ANSWERS_MAX);
     let (shared, to_lane) = (Arc::clone(shared), sender.clone());
     let name = format!("{}/{number}", shared.stream.name);
     let thread = thread::Builder::new().name(name).spawn(move || {
         let stream = shared.stream.name.clone();
         let end = match Lane::join(shared, pump, report, (to_lane, answers)) {
             Ok(lane) => lane.run(),
-            Err(error) => End::Halted(Box::new(start_fault(&stream, &error))),
+            Err(fault) => End::Halted(Box::new(fault)),
         };
         // The process may have stopped listening.
         let _ = ended.blocking_send((stream, end));
-    })?;
+    });
+    let thread = thread.map_err(StartError::Thread)?;
     let mailbox = Mailbox { epoch: 0, sender, thread: thread.thread().clone(), cancelled: Arc::default() };
     Ok(RunningLane { mailbox, thread })
-}
-
-fn start_fault(stream: &str, error: &anyhow::Error) -> Fault {
-    Fault::new(crate::fault::Code::KafkaRefuses, format!("stream `{stream}`"), error.to_string())
 }
 
 fn keep_clock(clock: Arc<Clock>, client: Client) {

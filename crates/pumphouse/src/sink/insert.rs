@@ -16,6 +16,7 @@ use pumphouse_core::verdict::Refusal;
 
 use super::payload::Payload;
 use super::target::Target;
+use crate::fault::Code;
 use crate::telemetry::event;
 
 /// One stream's way into ClickHouse.
@@ -57,7 +58,8 @@ impl Sink {
             }
         };
         let target = &self.targets[usize::from(table.0)];
-        let server = self.server.load(Ordering::Relaxed);
+        let server =
+            payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
             database: &target.database,
             table: &target.table,
@@ -72,7 +74,7 @@ impl Sink {
             has_views: target.has_views,
         };
         let answer = self.client.insert(&insert).await;
-        self.report(order, target, &answer);
+        report(order, target, &answer);
         match answer {
             InsertAnswer::Done => Input::Inserted(batch, table),
             InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
@@ -91,15 +93,36 @@ impl Sink {
             Refused::Server(error) => refusal_of(error.kind),
         }
     }
+}
 
-    fn report(&self, order: &Order, target: &Target, answer: &InsertAnswer) {
-        let (answer, error) = match answer {
-            InsertAnswer::Done => return,
-            InsertAnswer::Refused(refused) => ("refused", refused.to_string()),
-            InsertAnswer::Unknown(doubt) => ("in doubt", doubt.to_string()),
-        };
-        let (table, batch) = (target.name(), order.claim.id);
-        tracing::warn!(%table, %batch, attempt = order.attempt, answer, error, "{}", event::INSERT_RETRIED);
+fn report(order: &Order, target: &Target, answer: &InsertAnswer) {
+    let (answer, code, error) = match answer {
+        InsertAnswer::Done => return,
+        InsertAnswer::Refused(refused) => {
+            let code = match refused {
+                Refused::NotSent(_) => None,
+                Refused::Server(error) => code_of(refusal_of(error.kind)),
+            };
+            ("refused", code, refused.to_string())
+        }
+        InsertAnswer::Unknown(doubt) => ("in doubt", Some(Code::InsertInDoubt), doubt.to_string()),
+    };
+    let (table, batch, code) = (target.name(), order.claim.id, code.map(Code::number));
+    tracing::warn!(%table, %batch, attempt = order.attempt, answer, code, error, "{}", event::INSERT_RETRIED);
+}
+
+/// The page that says what to do about a refusal; none where the server was not even reached.
+pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
+    match refusal {
+        Refusal::NotSent => None,
+        Refusal::TooManyParts => Some(Code::TooManyParts),
+        Refusal::Overloaded => Some(Code::ServerOutOfMemory),
+        Refusal::ReadOnly => Some(Code::TableReadOnly),
+        Refusal::Deadline => Some(Code::DeadlinePassed),
+        Refusal::Access => Some(Code::AccessDenied),
+        Refusal::Missing => Some(Code::TableGone),
+        Refusal::Block => Some(Code::BlockRefused),
+        Refusal::Other => Some(Code::InsertUnknown),
     }
 }
 

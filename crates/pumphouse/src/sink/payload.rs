@@ -1,6 +1,6 @@
 //! A sealed batch on its way: columns until they are encoded, then bytes that every retry sends again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
@@ -11,6 +11,8 @@ pub struct Payload {
     columns: Mutex<Vec<Option<RecordBatch>>>,
     bodies: OnceCell<Vec<Option<Body>>>,
     compression: Compression,
+    /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
+    pub in_doubt_at: OnceLock<usize>,
     /// When the batch's records were made, for freshness: Kafka's time in milliseconds and how many.
     pub times: Vec<(i64, u64)>,
     /// Rows of all tables but the dead letters.
@@ -25,7 +27,15 @@ impl Payload {
     pub fn new(columns: Vec<Option<RecordBatch>>, compression: Compression, times: Vec<(i64, u64)>) -> Self {
         let counted = |at: usize| columns.get(at).and_then(Option::as_ref).map_or(0, |c| c.num_rows() as u64);
         let (rows, dead_letters) = (counted(0), counted(1));
-        Self { columns: Mutex::new(columns), bodies: OnceCell::new(), compression, times, rows, dead_letters }
+        Self {
+            columns: Mutex::new(columns),
+            bodies: OnceCell::new(),
+            compression,
+            in_doubt_at: OnceLock::new(),
+            times,
+            rows,
+            dead_letters,
+        }
     }
 
     /// The encoded part of a table; encodes all parts at the first call and frees the columns.

@@ -2,10 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
+use pumphouse_clickhouse::{Client, ClientSettings};
 use serde_json::Value;
-
-use super::wire::client;
 
 fn started(time: &str) -> (Child, BufReader<ChildStderr>) {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_pumphouse"))
@@ -40,6 +40,19 @@ fn ended((mut demo, mut lines): (Child, BufReader<ChildStderr>)) -> (String, Val
 fn sum(count: &Value, figure: &str) -> u64 {
     let partitions = count["partitions"].as_array().map_or(&[][..], Vec::as_slice);
     partitions.iter().filter_map(|partition| partition[figure].as_u64()).sum()
+}
+
+fn client(url: &str) -> Client {
+    // Another test of this process may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::new(&ClientSettings {
+        urls: vec![url.to_owned()],
+        user: "default".to_owned(),
+        password: String::new(),
+        connect_timeout: Duration::from_mins(1),
+        query_timeout: Duration::from_mins(1),
+    })
+    .expect("a client")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::slice;
 use std::thread::Thread;
 
 use rdkafka::client::NativeClient;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
@@ -41,6 +41,8 @@ pub(super) struct CommitQueue {
 
 /// The answer to one offset commit.
 pub(crate) struct CommitAnswer {
+    /// The number that the commit was sent with.
+    pub(crate) number: u64,
     /// The error of the request as a whole.
     pub(crate) error: RDKafkaRespErr,
     /// The error of each partition.
@@ -226,16 +228,18 @@ impl CommitQueue {
         Self { queue: Queue::new(native, thread).expect("librdkafka makes a queue or aborts") }
     }
 
-    /// Sends one commit of offsets and metadata; its answer comes into this queue.
+    /// Sends one commit of offsets and metadata; its answer comes into this queue with the same number.
     pub(super) fn commit(
         &self,
         client: &NativeClient,
         offsets: &TopicPartitionList,
+        number: u64,
     ) -> Result<(), RDKafkaRespErr> {
         let queue = self.queue.native.as_ptr();
-        // SAFETY: librdkafka copies the list; without a call-back the answer is an event in the queue.
-        let error =
-            unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, ptr::null_mut()) };
+        let number = ptr::without_provenance_mut::<c_void>(usize::try_from(number).unwrap_or(usize::MAX));
+        // SAFETY: librdkafka copies the list and hands the number back unread; without a call-back the answer is
+        // an event in the queue.
+        let error = unsafe { sys::rd_kafka_commit_queue(client.ptr(), offsets.ptr(), queue, None, number) };
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(error) }
     }
 
@@ -255,6 +259,7 @@ impl CommitQueue {
                 _ => &[],
             };
             let answer = CommitAnswer {
+                number: sys::rd_kafka_event_opaque(event).addr() as u64,
                 error: sys::rd_kafka_event_error(event),
                 partitions: elements.iter().map(|element| element.err).collect(),
             };
@@ -280,6 +285,20 @@ pub(super) fn known_watermarks(client: &NativeClient, topic: &str, partition: i3
     };
     let known = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     known.then(|| (unsigned(low), unsigned(high)))
+}
+
+/// The client's own position in a partition, without asking the broker.
+pub(super) fn position(client: &NativeClient, topic: &str, partition: i32) -> Option<u64> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(topic, partition);
+    // SAFETY: the client and the list are live; the position is filled into the list.
+    let error = unsafe { sys::rd_kafka_position(client.ptr(), list.ptr()) };
+    match list.elements().first().map(TopicPartitionListElem::offset) {
+        Some(Offset::Offset(offset)) if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            u64::try_from(offset).ok()
+        }
+        _ => None,
+    }
 }
 
 /// Whether the current assignment is lost, as opposed to asked back.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pumphouse_core::claim::Metadata;
 use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::pump::CommitId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
@@ -179,21 +180,28 @@ impl Membership {
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
     }
 
-    /// Sends one offset commit for several partitions.
-    pub fn commit(&self, entries: &BTreeMap<Partition, (Offset, Metadata)>) -> KafkaResult<()> {
+    /// The position behind the last record that [`Self::take`] handed over, control records included; `None`
+    /// before the first.
+    #[must_use]
+    pub fn position(&self, partition: Partition) -> Option<Offset> {
+        ffi::position(self.consumer.client().native_client(), &self.topic, number(partition)).map(Offset)
+    }
+
+    /// Sends one offset commit for several partitions; its answer carries the same identity.
+    pub fn commit(&self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(entries.len());
         for (partition, (offset, metadata)) in entries {
             let mut element = list.add_partition(&self.topic, number(*partition));
             element.set_offset(KafkaOffset::Offset(signed(*offset)))?;
             element.set_metadata(metadata.encode());
         }
-        let sent = self.commits.commit(self.consumer.client().native_client(), &list);
+        let sent = self.commits.commit(self.consumer.client().native_client(), &list, id.0);
         sent.map_err(|error| KafkaError::ConsumerCommit(error.into()))
     }
 
-    /// The answer to a commit, if it is there.
-    pub(crate) fn commit_answer(&self) -> Option<CommitAnswer> {
-        self.commits.poll()
+    /// The answer to a commit, if it is there; answers to earlier commits, of an assignment that was lost, are dropped.
+    pub(crate) fn commit_answer(&self, id: CommitId) -> Option<CommitAnswer> {
+        std::iter::from_fn(|| self.commits.poll()).find(|answer| answer.number == id.0)
     }
 
     /// First and last offset known of the partition's log.
@@ -203,6 +211,7 @@ impl Membership {
     }
 
     /// Ends the membership on a thread of its own: leaving may take as long as the broker takes to answer.
+    #[must_use]
     pub fn close(self) -> thread::JoinHandle<()> {
         self.consumer.context().closing.store(true, Ordering::Release);
         if self.unanswered {

@@ -1,6 +1,6 @@
 //! One lane's pump: facts in, orders out. Composes batch, claim, lane, ledger and verdict; decides nothing else.
 //!
-//! A lane does one thing with Kafka or ClickHouse at a time (its [`Work`]) and decodes meanwhile:
+//! A lane does one thing with Kafka or ClickHouse at a time (its work) and decodes meanwhile:
 //!
 //! | work | fact | then |
 //! |---|---|---|

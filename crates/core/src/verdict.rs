@@ -44,11 +44,18 @@ pub enum Verdict {
 pub enum Halt {
     /// ClickHouse refuses the batch and would refuse it again.
     Refused(BatchId, Refusal),
-    /// The position lies outside what the topic holds: `missing` is gone, or was never there.
+    /// The position lies behind the end of the log.
     OutOfRange {
         /// The partition.
         partition: Partition,
-        /// Offsets asked for that are not in the topic.
+        /// From the end of the log to the position.
+        missing: Range,
+    },
+    /// The log begins behind the position.
+    RecordsGone {
+        /// The partition.
+        partition: Partition,
+        /// From the position to the beginning of the log.
         missing: Range,
     },
     /// The claim was made under another configuration.

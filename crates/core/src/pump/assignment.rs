@@ -99,14 +99,11 @@ impl Pump {
         out: &mut Vec<Effect>,
     ) {
         let Some(next) = self.next_offset(partition) else { return };
-        let missing = if next < low {
-            Range::new(next, low)
+        if next < low {
+            self.halt(Halt::RecordsGone { partition, missing: Range::new(next, low) }, out);
         } else if next > high {
-            Range::new(high, next)
-        } else {
-            return;
-        };
-        self.halt(Halt::OutOfRange { partition, missing }, out);
+            self.halt(Halt::OutOfRange { partition, missing: Range::new(high, next) }, out);
+        }
     }
 
     pub(super) fn begin_drain(&mut self, until: Time, out: &mut Vec<Effect>) {

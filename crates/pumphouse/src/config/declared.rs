@@ -113,8 +113,8 @@ const PROCESS: &[Key] = &[
         .example("1GiB"),
     Key::new("processes_max", Kind::Number(1, 1000), Is("8"))
         .doc(
-            "How many processes at most run this configuration at once: each takes its share of the \
-             tables' deduplication windows.",
+            "How many processes at most run this configuration at once, for the sizing of deduplication \
+             windows. Written down for a later version: nothing is derived from it yet.",
         )
         .example("8"),
     Key::new("drain_timeout", Kind::Duration(SECOND, 60 * MINUTE), Is("25s"))
@@ -125,10 +125,10 @@ const PROCESS: &[Key] = &[
         .example("25s"),
     Key::new("listen", Kind::Address, Is("127.0.0.1:9464"))
         .doc(
-            "Address of metrics and health. Where it is not set, the next free port is taken when \
-             this one is in use; where it is set, a port in use is an error.",
+            "Address of metrics and health, which come in a later version: nothing listens yet, so \
+             any other address than the default is refused.",
         )
-        .example("\"0.0.0.0:9464\""),
+        .example("\"127.0.0.1:9464\""),
     Key::new("log", Kind::Choice(Choice { now: &["text", "json"], also: &[], later: &[] }), Is("text"))
         .doc("Form of the log: one line of text, or one JSON object a line.")
         .example("json"),

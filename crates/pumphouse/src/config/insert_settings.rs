@@ -17,6 +17,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("insert_deduplication_token", TOKEN),
     ("insert_deduplicate", TOKEN),
     ("deduplicate_insert", TOKEN),
+    ("deduplicate_insert_select", TOKEN),
     (
         "deduplicate_blocks_in_dependent_materialized_views",
         "views have to recognise a retry as their table does",

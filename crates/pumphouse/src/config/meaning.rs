@@ -2,6 +2,7 @@
 //! in `stream`. Whatever is wrong is told to the walk; settings come out only where nothing was.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::{NonZeroU16, NonZeroU32};
 
 use super::declared::FILE;
@@ -10,6 +11,9 @@ use super::settings::{ClickHouse, Compression, Kafka, Listen, LogFormat, Process
 use super::stream::{self, Around};
 use super::walk::{Section, Walk};
 use super::{insert_settings, kafka_properties, scalar};
+
+/// The default of `process.listen`, the only address this version takes.
+const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
 /// Bytes below which a batch is not lowered, however many streams share the memory.
 const BATCH_BYTES_FLOOR: u64 = 1 << 20;
@@ -203,13 +207,22 @@ fn is_group(group: &str, section: &Section<'_>) -> bool {
     fine
 }
 
+/// Nothing listens in this version; whoever sets an address means to scrape it, and has to be told.
+fn is_default(address: SocketAddr, section: &Section<'_>) -> bool {
+    let fine = address == LISTEN;
+    if !fine {
+        section.wrong("listen", "is not available in this version", format!("remove it or use `{LISTEN}`"));
+    }
+    fine
+}
+
 fn process(section: &Section<'_>) -> Option<Process> {
     let at_most_u16 = |number: u64| NonZeroU16::new(u16::try_from(number).ok()?);
     let lanes = section.number("lanes").and_then(at_most_u16);
     let memory = section.size("memory");
     let processes_max = section.number("processes_max").and_then(at_most_u16);
     let drain_timeout = section.duration("drain_timeout");
-    let address = section.value("listen", scalar::address);
+    let address = section.value("listen", scalar::address).filter(|address| is_default(*address, section));
     let log = section.choice("log");
     Some(Process {
         lanes: lanes?,

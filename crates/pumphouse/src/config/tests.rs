@@ -194,6 +194,10 @@ fn what_a_later_version_does_is_refused_by_name_and_its_default_is_fine() {
         let told = one_mistake(&file("", "", "", stream));
         assert!(told.ends_with(refusal), "{told}");
     }
+    let told = one_mistake(&file("", "", "listen: \"0.0.0.0:9464\"", ""));
+    let refusal = "is not available in this version; remove it or use `127.0.0.1:9464`";
+    assert!(told.ends_with(refusal), "{told}");
+    assert_eq!(one_mistake(&file("", "", "listen: \"127.0.0.1:9464\"", "")), "no mistake");
     let fine = "numbers: strict\n    values: one\n    unknown_fields: ignore\n    dead_letters: { table: true, topic: null }";
     assert_eq!(one_mistake(&file("", "", "", fine)), "no mistake");
 }

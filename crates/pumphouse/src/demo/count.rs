@@ -60,8 +60,8 @@ pub struct Count {
     pub holds: bool,
     /// How often the worker was killed on the way.
     pub kills: u32,
-    /// How many batches that a killed worker had claimed were found and brought to their end.
-    pub recovered: usize,
+    /// How many batches that a killed worker had claimed were found.
+    pub found_claimed: usize,
     /// By partition.
     pub partitions: Vec<PartitionCount>,
     /// The sum over the rollup.
@@ -105,7 +105,7 @@ impl Count {
             mistakes.push(format!("{} bad events, {} dead letters", grouped(planted), grouped(letters)));
         }
         Self {
-            recovered: 0,
+            found_claimed: 0,
             holds: mistakes.is_empty(),
             kills,
             partitions,
@@ -137,8 +137,8 @@ impl Count {
         text.push_str(&figures("all".to_owned(), &total));
         let kills = match self.kills {
             0 => "without a kill".to_owned(),
-            1 => format!("through one kill with -9 ({} found claimed)", batches(self.recovered)),
-            kills => format!("through {kills} kills with -9 ({} found claimed)", batches(self.recovered)),
+            1 => format!("through one kill with -9 ({} found claimed)", batches(self.found_claimed)),
+            kills => format!("through {kills} kills with -9 ({} found claimed)", batches(self.found_claimed)),
         };
         let verdict = if self.holds {
             let [produced, rows, dead_letters] =

@@ -20,7 +20,7 @@ pub const KEPT_BYTES: u64 = 5 * 1024 * 1024;
 
 /// How long the first member of an empty group waits for others to join. A real broker's 3 s would be dead
 /// time at the start; much less, and a lane that comes late costs a rebalance of some seconds.
-const FIRST_JOIN_DELAY_MS: i32 = 500;
+const FIRST_JOIN_DELAY_MS: i32 = 1_000;
 
 /// How long a question to the mock may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -55,7 +55,7 @@ pub struct Show<'a> {
     at_last_second: (u64, u64),
     seconds_closed: u64,
     /// Claimed batches that were found after the kills so far.
-    recovered: usize,
+    found_claimed: usize,
 }
 
 type Asking = Pin<Box<dyn Future<Output = Result<Figures, QueryError>>>>;
@@ -92,7 +92,7 @@ impl<'a> Show<'a> {
             rows_before: Some(0),
             at_last_second: (0, 0),
             seconds_closed: 0,
-            recovered: 0,
+            found_claimed: 0,
             stage,
         };
         let (rate, partitions) = (grouped(wishes.rate.into()), show.stage.kafka.partitions());
@@ -116,7 +116,7 @@ impl<'a> Show<'a> {
         let found = findings::findings(&self.stage.client).await;
         let found = found.map_err(|error| broken(format!("ClickHouse did not answer the count: {error}")))?;
         let mut count = Count::new(&tally, &found, self.wishes.generator, self.snapshot.kills);
-        count.recovered = self.stage.worker.recovered();
+        count.found_claimed = self.stage.worker.found_claimed();
         self.name_examples(&mut count).await;
         not_drained.into_iter().chain(not_ended).for_each(|mistake| count.fail(mistake));
         Ok(count)
@@ -190,8 +190,8 @@ impl<'a> Show<'a> {
         let happened = match self.killed_at {
             Some(killed_at) => {
                 let seconds = now.saturating_sub(killed_at).as_secs_f64();
-                let recovered = self.stage.worker.recovered();
-                let found = recovered - std::mem::replace(&mut self.recovered, recovered);
+                let found_claimed = self.stage.worker.found_claimed();
+                let found = found_claimed - std::mem::replace(&mut self.found_claimed, found_claimed);
                 format!("rows flow again, {seconds:.1} s after the kill; batches found claimed: {found}")
             }
             None => "the first rows are in ClickHouse".to_owned(),

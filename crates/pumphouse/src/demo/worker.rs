@@ -1,6 +1,7 @@
 //! The demo's worker: `pumphouse run` as a process of its own, killed and started again. Does not know when that is
 //! due, nor what the worker does.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use rustix::process::Signal;
 use crate::embedded::guard::{Guarded, Program};
 use crate::fault::{Code, Fault};
 use crate::telemetry::event;
+
+/// What the log says of a claim that another process left behind.
+const CLAIM_FOUND: [&str; 2] = ["reading a found claim again", event::RECOVERED];
 
 /// How to start a worker, and the one that runs.
 pub struct Worker {
@@ -80,10 +84,10 @@ impl Worker {
         log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
     }
 
-    /// How many batches that a killed worker had claimed were found and brought to their end, over all starts.
+    /// How many batches that a killed worker had claimed were found, over all starts.
     #[must_use]
-    pub fn recovered(&self) -> usize {
-        self.said().lines().filter(|line| line.contains(event::RECOVERED)).count()
+    pub fn found_claimed(&self) -> usize {
+        found_claimed(&self.said())
     }
 
     fn said(&self) -> String {
@@ -91,6 +95,29 @@ impl Worker {
     }
 }
 
+/// Different batches in the lines that tell of a found claim.
+fn found_claimed(log: &str) -> usize {
+    let lines = log.lines().filter(|line| CLAIM_FOUND.iter().any(|words| line.contains(words)));
+    let batch =
+        |line: &str| line.split_whitespace().find_map(|word| word.strip_prefix("batch=").map(str::to_owned));
+    lines.filter_map(batch).collect::<BTreeSet<_>>().len()
+}
+
 fn fault(what: &str, error: &io::Error) -> Fault {
     Fault::new(Code::ServerNotStarted, "the demo's worker", format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_found_and_brought_to_its_end_counts_once() {
+        let log = "INFO partitions assigned stream=requests\n\
+                   INFO reading a found claim again stream=requests batch=0f4e partitions=3\n\
+                   INFO claim recovered stream=requests batch=0f4e outcome=Settled\n\
+                   INFO claim recovered stream=requests batch=1a2b outcome=Dropped\n\
+                   DEBUG batch settled stream=requests batch=77aa rows=9";
+        assert_eq!(found_claimed(log), 2);
+    }
 }

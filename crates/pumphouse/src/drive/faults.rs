@@ -24,10 +24,12 @@ pub(super) fn halted(stream: &Stream, reason: &Halt) -> Fault {
         Halt::OutOfRange { partition, missing } => Fault::new(
             Code::OffsetOutOfRange,
             format!("topic `{}`, partition {partition}", stream.topic),
-            format!(
-                "the group's position {} is outside the log: offsets {missing} are not there",
-                missing.from
-            ),
+            format!("the group's position {} is behind the log's end {}", missing.to, missing.from),
+        ),
+        Halt::RecordsGone { partition, missing } => Fault::new(
+            Code::RecordsGone,
+            format!("topic `{}`, partition {partition}", stream.topic),
+            format!("offsets {missing} were never read and Kafka no longer holds them"),
         ),
         Halt::Shape(claim) => shape(claim, &into_table(stream)),
         Halt::TooOld(claim) => Fault::new(

@@ -282,7 +282,8 @@ impl Lane {
             return true;
         };
         let errors = answer.map(|answer| (answer.error, answer.partitions));
-        tracing::warn!(stream = %self.shared.stream.name, ?failure, ?errors, "offset commit failed");
+        let code = (failure == CommitFailure::Unknown).then(|| Code::CommitUnanswered.number());
+        tracing::warn!(stream = %self.shared.stream.name, ?failure, code, ?errors, "offset commit failed");
         self.step(Input::CommitFailed(id, failure));
         true
     }

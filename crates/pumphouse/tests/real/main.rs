@@ -3,12 +3,12 @@
 //! of generated events with an exact count at its end.
 
 mod clickhouse;
+mod column_types;
 mod delivery;
 mod demo;
 mod outages;
 mod servers;
 mod story;
 mod tables;
-mod types;
 mod wire;
 mod world;

@@ -180,7 +180,7 @@ impl Membership {
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
     }
 
-    /// The position behind the last record that [`Self::take`] handed over, control records included; `None`
+    /// The position behind the last record that `take` handed over, control records included; `None`
     /// before the first.
     #[must_use]
     pub fn position(&self, partition: Partition) -> Option<Offset> {

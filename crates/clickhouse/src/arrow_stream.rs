@@ -3,9 +3,9 @@
 
 use std::io::{self, Write};
 
-use arrow::error::ArrowError;
-use arrow::ipc::writer::StreamWriter;
-use arrow::record_batch::RecordBatch;
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::ArrowError;
 use bytes::Bytes;
 
 /// The level of Zstandard: half the bytes of LZ4 on repetitive columns; higher levels cost more than they save.
@@ -90,9 +90,9 @@ mod tests {
     use std::io::Read;
     use std::sync::Arc;
 
-    use arrow::array::{DictionaryArray, Int64Array, RecordBatch};
-    use arrow::datatypes::Int32Type;
-    use arrow::ipc::reader::StreamReader;
+    use arrow_array::types::Int32Type;
+    use arrow_array::{DictionaryArray, Int64Array, RecordBatch};
+    use arrow_ipc::reader::StreamReader;
 
     use super::*;
 

@@ -102,6 +102,7 @@ pub(crate) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InFlight {
     pub(crate) claim: Claim,
+    outcome: Outcome,
     bytes: u64,
     pending: BTreeMap<TableId, Attempt>,
 }

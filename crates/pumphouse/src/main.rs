@@ -7,9 +7,6 @@ use pumphouse::cli::{Cli, Command};
 use pumphouse::command;
 use pumphouse::fault::{Exit, Fault};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -62,13 +62,13 @@ impl Pump {
             ranges: open.ranges(),
         };
         out.push(Effect::Seal(claim.clone(), reason));
-        self.in_flight_of(claim, open.filled().bytes)
+        self.in_flight_of(claim, Outcome::Settled, open.filled().bytes)
     }
 
-    pub(super) fn in_flight_of(&self, claim: Claim, bytes: u64) -> InFlight {
+    pub(super) fn in_flight_of(&self, claim: Claim, outcome: Outcome, bytes: u64) -> InFlight {
         let first = Attempt { count: 1, again_at: None };
         let pending = (0..self.policy.tables).map(|table| (TableId(table), first)).collect();
-        InFlight { claim, bytes, pending }
+        InFlight { claim, outcome, bytes, pending }
     }
 
     /// The claim at its `from` on every partition, on top of what `settled` will have made of them.
@@ -175,8 +175,9 @@ impl Pump {
         let Some(in_flight) = self.inserting(batch) else { return };
         in_flight.pending.remove(&table);
         if in_flight.pending.is_empty() {
+            let outcome = in_flight.outcome;
             let next = self.close_reason(moment.now).filter(|_| self.open.filled().rows > 0);
-            self.settle(batch, Outcome::Settled, next.map(|reason| (reason, moment)), out);
+            self.settle(batch, outcome, next.map(|reason| (reason, moment)), out);
         }
     }
 

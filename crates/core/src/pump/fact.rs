@@ -127,6 +127,8 @@ pub enum Effect {
 pub enum Outcome {
     /// Settled after our own insert.
     Settled,
+    /// Settled after we inserted again what an earlier owner had claimed.
+    Resent,
     /// Settled because another owner had landed it.
     FoundLanded,
     /// Dropped: it was never whole.

@@ -282,8 +282,14 @@ impl Lane {
             return true;
         };
         let errors = answer.map(|answer| (answer.error, answer.partitions));
-        let code = (failure == CommitFailure::Unknown).then(|| Code::CommitUnanswered.number());
-        tracing::warn!(stream = %self.shared.stream.name, ?failure, code, ?errors, "offset commit failed");
+        let stream = &self.shared.stream.name;
+        if failure == CommitFailure::NotYet {
+            // Usual while a rebalance goes on, and repeated ten times a second.
+            tracing::debug!(stream, ?errors, "offset commit not stored yet");
+        } else {
+            let code = Code::CommitUnanswered.number();
+            tracing::warn!(stream, code, ?failure, ?errors, "offset commit failed");
+        }
         self.step(Input::CommitFailed(id, failure));
         true
     }

@@ -83,20 +83,15 @@ impl Lane {
 
     fn forget(&mut self, batch: BatchId, outcome: Outcome) {
         let payload = self.payloads.remove(&batch);
-        let stream = &self.shared.stream.name;
-        match (outcome, payload) {
-            (Outcome::Settled, Some(payload)) => {
-                let now = self.shared.clock.server().0;
-                let ages = payload
-                    .times
-                    .iter()
-                    .map(|(time, records)| (u64::try_from(now - time).unwrap_or(0), *records));
-                self.report.settled(payload.rows, payload.dead_letters, ages);
-                tracing::debug!(stream, %batch, rows = payload.rows, "{}", event::BATCH_SETTLED);
-            }
-            (outcome, _) => {
-                tracing::info!(stream, %batch, ?outcome, "{}", event::RECOVERED);
-            }
+        if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {
+            let now = self.shared.clock.server().0;
+            let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
+            self.report.settled(payload.rows, payload.dead_letters, payload.times.iter().map(age));
+        }
+        let (stream, rows) = (&self.shared.stream.name, payload.map_or(0, |payload| payload.rows));
+        match outcome {
+            Outcome::Settled => tracing::debug!(stream, %batch, rows, "{}", event::BATCH_SETTLED),
+            found => tracing::info!(stream, %batch, outcome = ?found, rows, "{}", event::RECOVERED),
         }
     }
 

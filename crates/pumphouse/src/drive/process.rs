@@ -39,7 +39,7 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// Part of a lane's memory that one batch may take: one is open while another is on its way.
 const BATCH_SHARE: u64 = 2;
 /// Part of the process's memory that lanes may fill with rows; the rest is Kafka's queues and encoded bodies.
-const ROWS_SHARE: u64 = 2;
+const ROWS_SHARE: u64 = 3;
 
 /// One stream that is ready to run.
 pub struct ReadyStream {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, StringArray, TimestampMillisecondArray, UInt16Array};
+use arrow_array::{RecordBatch, StringArray, TimestampMillisecondArray, UInt16Array};
 use pumphouse::command::apply::{Applied, Mode, apply};
 use pumphouse::config;
 use pumphouse::config::settings::{Settings, Stream};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_array::{Int64Array, RecordBatch, StringArray, UInt32Array};
 use pumphouse_clickhouse::arrow_stream::{Body, Compression, encode};
 use pumphouse_clickhouse::{Client, ClientSettings, Doubt, Insert, InsertAnswer, Kind, Refusal};
 

@@ -5,7 +5,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use crate::config::settings::{Kafka, Process, Stream};
 
 /// Part of the process's memory that fetched, not yet decoded messages may take.
-const FETCHED_SHARE: u64 = 4;
+const FETCHED_SHARE: u64 = 6;
 /// Bounds of one partition's queue of fetched messages, in KiB.
 const QUEUE_KIB: std::ops::RangeInclusive<u64> = 256..=8 * 1024;
 

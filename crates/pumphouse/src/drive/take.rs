@@ -73,12 +73,18 @@ impl Lane {
     /// Passes offsets behind the last record that hold none: aborted transactions and control records.
     pub(super) fn pass_control_records(&mut self) {
         for partition in self.owned.clone() {
+            // The client's position is already behind records that wait here.
+            if self.strays.contains_key(&partition) {
+                continue;
+            }
             let (Some(from), Some(to)) =
                 (self.pump.next_offset(partition), self.membership.position(partition))
             else {
                 continue;
             };
-            if to > from && self.pump.wants(partition) {
+            // The client has moved past strays, which the open batch does not hold yet.
+            let is_taken = !self.strays.contains_key(&partition);
+            if to > from && is_taken && self.pump.wants(partition) {
                 let filled = Filled::default();
                 self.step(Input::Fetched { partition, range: Range::new(from, to), filled });
             }

@@ -65,10 +65,13 @@ fn assignments(log: &str) -> usize {
 fn a_second_signal_stops_at_once_and_the_next_process_finishes() {
     let pair = Pair::shared();
     let story = Story::with_tables(pair, "second_signal", Plan::default());
+    // An insert that takes longer than the signals are apart.
+    story.slow_down(pair, 3);
     let producing = story.keep_producing(30_000, 3_000);
     let mut pump = story.run_assigned();
-    story.wait_for_rows(pair, 5_000);
+    story.wait_for_claims();
     assert_eq!(pump.terminate_twice(), Some(1), "{}", pump.log());
+    story.speed_up(pair);
     let tally = producing.join().expect("the producer does not panic");
     let next = story.run();
     story.ends_exactly(pair, &tally, vec![next]);

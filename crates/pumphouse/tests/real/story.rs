@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pumphouse::demo::events::{COLUMNS, Expected, Generator, Place};
 use pumphouse::demo::producer::{EventProducer, Tally};
+use pumphouse_core::claim::Metadata;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -128,6 +129,11 @@ impl Story {
         thread::spawn(move || produce(producer, partitions, events, Some(rate)))
     }
 
+    /// Writes events in portions.
+    pub(crate) fn feed(&self) -> Feed {
+        Feed { producer: self.producer(), partitions: self.partitions }
+    }
+
     fn producer(&self) -> EventProducer {
         told(EventProducer::new(&self.world.brokers, &self.world.topic, self.partitions, self.generator))
     }
@@ -145,6 +151,51 @@ impl Story {
     /// Rows in the table so far.
     pub(crate) fn rows(&self, pair: &Pair) -> u64 {
         number(pair, &format!("SELECT count() FROM {}", self.table()))
+    }
+
+    /// Rows of one partition in the table so far.
+    pub(crate) fn rows_of(&self, pair: &Pair, partition: i32) -> u64 {
+        number(pair, &format!("SELECT count() FROM {} WHERE _partition = {partition}", self.table()))
+    }
+
+    /// Makes every insert take so many seconds, by a view that sleeps.
+    pub(crate) fn slow_down(&self, pair: &Pair, seconds: u32) {
+        let World { database, .. } = &self.world;
+        for statement in [
+            format!("CREATE TABLE {database}.nowhere (n UInt8) ENGINE = Null"),
+            format!(
+                "CREATE MATERIALIZED VIEW {database}.slow TO {database}.nowhere AS SELECT sleep({seconds}) AS n \
+                 FROM {database}.{STREAM} LIMIT 1 \
+                 SETTINGS function_sleep_max_microseconds_per_block = 100000000"
+            ),
+        ] {
+            told(pair.clickhouse.query(&statement));
+        }
+    }
+
+    /// Takes the view away again.
+    pub(crate) fn speed_up(&self, pair: &Pair) {
+        told(pair.clickhouse.query(&format!("DROP VIEW {}.slow", self.world.database)));
+    }
+
+    /// Waits until a claim is written down.
+    pub(crate) fn wait_for_claims(&self) {
+        let mut config = self.world.client();
+        let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
+        wait_until("claim", || {
+            let committed = self.ask_committed(&consumer)?;
+            let metadata =
+                committed.elements().iter().filter_map(|found| Metadata::decode(found.metadata())).next();
+            metadata?.claim.map(drop)
+        });
+    }
+
+    /// Where the group stands in a partition.
+    pub(crate) fn committed(&self, partition: i32) -> Offset {
+        let mut config = self.world.client();
+        let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
+        let committed = self.ask_committed(&consumer).expect("Kafka answers");
+        committed.find_partition(&self.world.topic, partition).expect("it was asked for").offset()
     }
 
     /// Waits until the table holds at least so many rows.
@@ -167,9 +218,7 @@ impl Story {
 
     /// Records behind the group's offsets; nothing while a partition has none.
     fn lag(&self, consumer: &BaseConsumer) -> Option<i64> {
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(&self.world.topic, 0, i32::try_from(self.partitions).expect("few") - 1);
-        let committed = consumer.committed_offsets(asked, KAFKA_TIMEOUT).ok()?;
+        let committed = self.ask_committed(consumer)?;
         let mut lag = 0;
         for element in committed.elements() {
             let Offset::Offset(offset) = element.offset() else { return None };
@@ -183,6 +232,12 @@ impl Story {
             lag += end - offset;
         }
         Some(lag)
+    }
+
+    fn ask_committed(&self, consumer: &BaseConsumer) -> Option<TopicPartitionList> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(&self.world.topic, 0, i32::try_from(self.partitions).expect("few") - 1);
+        consumer.committed_offsets(asked, KAFKA_TIMEOUT).ok()
     }
 
     /// Waits until all is drained, then compares, ends the processes with SIGTERM and compares again.
@@ -267,6 +322,30 @@ impl Story {
                 visit(place, self.generator.expected(place));
             }
         }
+    }
+}
+
+/// Events in portions, in one sequence.
+pub(crate) struct Feed {
+    producer: EventProducer,
+    partitions: u32,
+}
+
+impl Feed {
+    /// Writes the next events, and waits until Kafka has them.
+    pub(crate) fn send(&mut self, events: u64) {
+        for (_, partition) in (0..events).zip((0..self.partitions).cycle()) {
+            told(self.producer.send_next(partition, now_milliseconds()));
+        }
+        wait_until("acknowledgements", || {
+            self.producer.poll(BEAT);
+            (self.producer.acknowledged() == self.producer.events()).then_some(())
+        });
+    }
+
+    /// What was written.
+    pub(crate) fn finish(self) -> Tally {
+        told(self.producer.finish())
     }
 }
 

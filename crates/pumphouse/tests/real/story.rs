@@ -184,8 +184,7 @@ impl Story {
         let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
         wait_until("claim", || {
             let committed = self.ask_committed(&consumer)?;
-            let metadata =
-                committed.elements().iter().filter_map(|found| Metadata::decode(found.metadata())).next();
+            let metadata = committed.elements().iter().find_map(|found| Metadata::decode(found.metadata()));
             metadata?.claim.map(drop)
         });
     }

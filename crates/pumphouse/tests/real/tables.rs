@@ -94,7 +94,7 @@ pub(crate) async fn apply_creates_what_is_missing_and_the_second_time_nothing(ur
 
     let created = applied(&client, &settings, Mode::Create).await;
     assert_eq!((&created.statements, created.exit(Mode::Create)), (&planned.statements, Exit::Fine));
-    assert_eq!(created.differences, [String::new(); 0]);
+    assert_eq!(created.differences, Vec::<String>::new());
     assert_eq!(number(&client, &count).await, 3);
 
     let again = applied(&client, &settings, Mode::Create).await;

@@ -185,7 +185,7 @@ pub(crate) async fn a_refusal_is_told_by_its_kind_and_leaves_nothing(url: &str, 
     refused(&attempt.insert("ph1:1/x", &body).await, Kind::MissingTable);
 
     attempt.table = "refusals";
-    attempt.columns[2].0 = "no_such_column".to_owned();
+    "no_such_column".clone_into(&mut attempt.columns[2].0);
     refused(&attempt.insert("ph1:2/x", &body).await, Kind::ColumnMismatch);
 
     attempt.columns = columns();

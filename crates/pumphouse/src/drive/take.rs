@@ -73,6 +73,10 @@ impl Lane {
     /// Passes offsets behind the last record that hold none: aborted transactions and control records.
     pub(super) fn pass_control_records(&mut self) {
         for partition in self.owned.clone() {
+            // The client's position is already behind records that wait here.
+            if self.strays.contains_key(&partition) {
+                continue;
+            }
             let (Some(from), Some(to)) =
                 (self.pump.next_offset(partition), self.membership.position(partition))
             else {

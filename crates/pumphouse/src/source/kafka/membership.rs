@@ -46,6 +46,8 @@ pub struct Membership {
     topic: String,
     /// Whether librdkafka waits for our answer to a rebalance.
     unanswered: bool,
+    /// Whether the common queue may hold records of partitions that have a queue of their own by now.
+    strays_wait: bool,
 }
 
 /// The consumer with what its call-backs note.
@@ -106,6 +108,7 @@ impl Membership {
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
             unanswered: false,
+            strays_wait: false,
         })
     }
 
@@ -129,7 +132,10 @@ impl Membership {
                 Some(Ok(message)) => events.push(Event::Stray(Box::new(message.detach()))),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => events.push(Event::Failed(error)),
-                None if idle => return events,
+                None if idle => {
+                    self.strays_wait = false;
+                    return events;
+                }
                 None => {}
             }
         }
@@ -138,6 +144,9 @@ impl Membership {
     /// Takes assigned partitions, possibly none, and begins to fetch them at these offsets.
     pub fn accept(&mut self, starts: &BTreeMap<Partition, Offset>) -> KafkaResult<()> {
         self.unanswered = false;
+        // Fetching begins before the queues below are there. What came in between is older than what they hold:
+        // taken after it, those records would lie below the position, and be lost.
+        self.strays_wait = true;
         let thread: Thread = thread::current();
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for (partition, offset) in starts {
@@ -175,8 +184,12 @@ impl Membership {
         self.queues.clear();
     }
 
-    /// Hands what `partition` has fetched to `visit`; returns how many.
+    /// Hands what `partition` has fetched to `visit`; returns how many. Nothing before [`Self::poll`] has handed
+    /// over the strays of the latest assignment.
     pub(crate) fn take(&mut self, partition: Partition, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
+        if self.strays_wait {
+            return 0;
+        }
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
     }
 

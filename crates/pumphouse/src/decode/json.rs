@@ -9,6 +9,7 @@ mod string;
 
 pub(super) use number::Number;
 pub(super) use scan::Reader;
+pub(super) use string::BLOCK;
 
 use super::column::Column;
 use super::plan::{Found, Plan, ROOT, Target};
@@ -58,24 +59,26 @@ impl<'w, 'p> Walk<'w, 'p> {
         let mut before = None;
         let mut guess = self.plan.objects[object].first;
         loop {
-            let target = match self.guessed(guess) {
-                Some(target) => {
-                    before = Some(guess);
-                    target
-                }
-                None => self.looked_up(object, &mut before).map_err(|fault| self.at_object(object, fault))?,
+            let found = if let Some((found, next)) = self.guessed(guess) {
+                before = Some(guess);
+                guess = next;
+                found
+            } else {
+                let (found, next) =
+                    self.looked_up(object, &mut before).map_err(|fault| self.at_object(object, fault))?;
+                guess = next.unwrap_or(guess);
+                found
             };
-            guess = before.map_or(guess, |key| self.plan.keys[key].next);
-            self.value(object, target)?;
+            self.value(object, found)?;
             if !self.reader.another(b'}').map_err(|fault| self.at_object(object, fault))? {
                 return Ok(());
             }
         }
     }
 
-    /// Passes the key `guess` and its colon, if that is what comes.
+    /// Passes the key `guess` and its colon, if that is what comes; then tells the guess after it, too.
     #[inline]
-    fn guessed(&mut self, guess: usize) -> Option<Found> {
+    fn guessed(&mut self, guess: usize) -> Option<(Found, usize)> {
         let key = self.plan.keys.get_mut(guess)?;
         let rest = self.reader.rest();
         if !key.is_next(*rest.first_chunk()?, rest) {
@@ -83,21 +86,27 @@ impl<'w, 'p> Walk<'w, 'p> {
         }
         self.reader.advance(key.len());
         self.reader.skip_space();
-        Some(key.found(self.record))
+        Some((key.found(self.record), key.next))
     }
 
-    /// Passes a key and its colon. `before` is the key before it, and becomes this one if it is known.
+    /// Passes a key and its colon. `before` is the key before it, and becomes this one if it is known;
+    /// then there is a guess for the one after it.
     #[inline(never)]
-    fn looked_up(&mut self, object: usize, before: &mut Option<usize>) -> Result<Found, Fault> {
+    fn looked_up(
+        &mut self,
+        object: usize,
+        before: &mut Option<usize>,
+    ) -> Result<(Found, Option<usize>), Fault> {
         if self.reader.peek() != b'"' {
             return Err(self.reader.unexpected("a key in quotes"));
         }
         let found = self.plan.find(object, self.reader.text()?);
         self.reader.colon()?;
-        let Some(key) = found else { return Ok(Found::Now(Target::Skip)) };
+        let Some(key) = found else { return Ok((Found::Now(Target::Skip), None)) };
         self.plan.learn_order(object, *before, key);
         *before = Some(key);
-        Ok(self.plan.keys[key].found(self.record))
+        let key = &mut self.plan.keys[key];
+        Ok((key.found(self.record), Some(key.next)))
     }
 
     /// Reads the value of a key to where it is wanted.
@@ -120,7 +129,6 @@ impl<'w, 'p> Walk<'w, 'p> {
     #[inline]
     fn column(&mut self, column: usize) -> Result<(), Fault> {
         self.columns[column].decode(&mut self.reader).map_err(|fault| self.at_column(column, fault))?;
-        self.plan.filled_by[column] = self.record;
         self.filled += 1;
         Ok(())
     }
@@ -151,7 +159,7 @@ impl<'w, 'p> Walk<'w, 'p> {
     /// Gives the columns without a value their default, or null where they take it.
     fn fill_missing(&mut self) -> Result<(), Fault> {
         for (number, column) in self.columns.iter_mut().enumerate() {
-            if self.plan.filled_by[number] == self.record {
+            if self.plan.has(number, self.record) {
                 continue;
             }
             let field = &self.plan.fields[number];
@@ -174,8 +182,15 @@ impl<'w, 'p> Walk<'w, 'p> {
         fault.at(&field.name, &field.path)
     }
 
+    /// Places a fault that is of no column: in an object's keys, or in a value that no column reads.
     #[cold]
     fn at_object(&self, object: usize, fault: Fault) -> Fault {
+        fault.at("", &self.plan.objects[object].path)
+    }
+
+    /// Places a fault of the object itself, which a column in it suffers from.
+    #[cold]
+    fn of_object(&self, object: usize, fault: Fault) -> Fault {
         let object = &self.plan.objects[object];
         fault.at(&self.plan.fields[object.witness].name, &object.path)
     }
@@ -187,7 +202,7 @@ impl<'w, 'p> Walk<'w, 'p> {
         if object == ROOT && matches!(fault.code(), Code::WrongType | Code::Null) {
             fault = self.reader.end().err().unwrap_or(fault);
         }
-        self.at_object(object, explain(fault))
+        self.of_object(object, explain(fault))
     }
 
     #[cold]
@@ -195,7 +210,7 @@ impl<'w, 'p> Walk<'w, 'p> {
         let fault = Fault::expecting(Code::KeyTwice, "each key once", "the same key again");
         match target {
             Target::Column(column) => self.at_column(column, fault),
-            Target::Object(object) => self.at_object(object, fault),
+            Target::Object(object) => self.of_object(object, fault),
             Target::Fork(fork) => self.at_column(self.plan.forks[fork].first_column(), fault),
             Target::Skip => self.at_object(ROOT, fault),
         }

@@ -22,8 +22,8 @@ pub(super) struct Plan {
     pub(super) forks: Vec<Fork>,
     /// What is known of each column besides its values.
     pub(super) fields: Vec<Field>,
-    /// For each column, the last record that had a value for it.
-    pub(super) filled_by: Vec<u64>,
+    /// The key that each column's value is under.
+    key_of: Vec<usize>,
 }
 
 /// The record itself, among [`Plan::objects`].
@@ -95,7 +95,7 @@ pub(super) struct Key {
     mask: u128,
     pub(super) target: Target,
     /// The last record that had it.
-    pub(super) seen_in: u64,
+    seen_in: u64,
     /// The key that came after it last time.
     pub(super) next: usize,
 }
@@ -169,7 +169,7 @@ impl Plan {
             keys: Vec::new(),
             forks: Vec::new(),
             fields: fields.collect(),
-            filled_by: vec![0; columns.len()],
+            key_of: vec![0; columns.len()],
         };
         plan.add_object(&root, String::new());
         plan
@@ -187,6 +187,11 @@ impl Plan {
         }
         known.unwanted += 1;
         Some(self.add_key(object, name, Target::Skip))
+    }
+
+    /// Whether a record had a value for a column.
+    pub(super) fn has(&self, column: usize, record: u64) -> bool {
+        self.keys[self.key_of[column]].seen_in == record
     }
 
     /// Notes that in an object `key` came after the key `before`, or first.
@@ -218,7 +223,8 @@ impl Plan {
                     Target::Fork(self.forks.len() - 1)
                 }
             };
-            self.add_key(number, name.as_bytes(), target);
+            let key = self.add_key(number, name.as_bytes(), target);
+            child.columns.iter().for_each(|column| self.key_of[*column] = key);
         }
         self.objects[number].path = path;
         number

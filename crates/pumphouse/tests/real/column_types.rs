@@ -236,6 +236,31 @@ pub(crate) fn every_type_arrives_as_written(url: &str, database: &str) {
     }
 }
 
+/// Writes dictionaries as they become in a long batch: many texts, and some that no row refers to.
+pub(crate) fn large_and_worn_dictionaries_arrive_right(url: &str, database: &str) {
+    let server = Server { url, database };
+    let stream = stream(vec![
+        column("v", "LowCardinality(String)", None, "v"),
+        column("n", "LowCardinality(Nullable(String))", None, "n"),
+        column("none", "LowCardinality(Nullable(String))", None, "none"),
+        column("w", "UInt8", None, "w"),
+    ]);
+    let mut batch = OpenBatch::new(&stream, "0123456789ab").expect("a batch");
+    for offset in 0..200_000_u64 {
+        let optional = if offset % 3 == 0 { "null".to_owned() } else { format!("\"n{}\"", offset % 100_000) };
+        let json =
+            format!(r#"{{"v":"v{offset}","n":{optional},"w":{}}}"#, if offset % 5 == 0 { 256 } else { 1 });
+        batch.push(&record(offset, &json));
+    }
+    let rows = batch.seal(1_709_209_800_001).rows.expect("rows");
+    server.write("dictionaries", &decode::table_columns(&stream), &rows);
+    let shown = server.ask(
+        "SELECT count(), countIf(v = concat('v', toString(_offset)) AND none IS NULL \
+         AND n IS NOT DISTINCT FROM if(_offset % 3 = 0, NULL, concat('n', toString(_offset % 100000)))) FROM dictionaries",
+    );
+    assert_eq!(shown, "160000\t160000\n");
+}
+
 /// Writes dead letters through ArrowStream and reads them back as text.
 pub(crate) fn dead_letters_arrive_whole(url: &str, database: &str) {
     struct Two;
@@ -331,18 +356,21 @@ fn lines(values: &[(&str, &str)]) -> String {
 fn decoded(stream: &Stream, records: &[String]) -> RecordBatch {
     let mut batch = OpenBatch::new(stream, "0123456789ab").expect("a batch");
     for (offset, json) in (0..).zip(records) {
-        let record = Record {
-            partition: 3,
-            offset,
-            timestamp_ms: None,
-            key: None,
-            payload: Some(json.as_bytes()),
-            headers: &NoHeaders,
-        };
-        assert_eq!(batch.push(&record), Pushed::Row, "{json}");
+        assert_eq!(batch.push(&record(offset, json)), Pushed::Row, "{json}");
     }
     let Sealed { rows, .. } = batch.seal(1_709_209_800_001);
     rows.expect("rows")
+}
+
+fn record(offset: u64, json: &str) -> Record<'_> {
+    Record {
+        partition: 3,
+        offset,
+        timestamp_ms: None,
+        key: None,
+        payload: Some(json.as_bytes()),
+        headers: &NoHeaders,
+    }
 }
 
 fn column(name: &str, column_type: &str, epoch: Option<EpochUnit>, from: &str) -> Column {
@@ -400,15 +428,16 @@ impl Server<'_> {
         let body = writer.into_inner().expect("a whole stream");
         let input = structure.replace('\'', "\\'");
         let query = format!("INSERT INTO {table} SELECT * FROM input('{input}') FORMAT ArrowStream");
-        self.post(&query, &body);
+        // What a server or a session takes for its own zone must not matter.
+        self.post(&query, "Asia/Kathmandu", &body);
     }
 
     /// Runs a query and returns its answer as text. Times are shown in UTC where a column names no zone.
     fn ask(&self, query: &str) -> String {
-        self.post(query, b"")
+        self.post(query, "UTC", b"")
     }
 
-    fn post(&self, query: &str, body: &[u8]) -> String {
+    fn post(&self, query: &str, zone: &str, body: &[u8]) -> String {
         let address = self.url.strip_prefix("http://").expect("a plain URL").trim_end_matches('/');
         let mut connection = TcpStream::connect(address).expect("a server");
         let encoded = query.bytes().fold(String::new(), |mut encoded, byte| {
@@ -417,7 +446,7 @@ impl Server<'_> {
             encoded
         });
         let head = format!(
-            "POST /?database={}&session_timezone=UTC&query={encoded} HTTP/1.0\r\nContent-Length: {}\r\n\r\n",
+            "POST /?database={}&session_timezone={zone}&query={encoded} HTTP/1.0\r\nContent-Length: {}\r\n\r\n",
             self.database,
             body.len()
         );

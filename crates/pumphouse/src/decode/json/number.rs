@@ -60,10 +60,13 @@ impl<'a> Reader<'a> {
 
     /// Adds the digits from `at` on to `value`, wrapping past 19 of them; returns where they end.
     #[inline]
-    fn accumulate(&self, mut value: u64, mut at: usize) -> (u64, usize) {
-        while let Some(digit) =
-            self.bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9)
-        {
+    fn accumulate(&self, mut value: u64, from: usize) -> (u64, usize) {
+        let mut at = from;
+        for byte in self.bytes.get(from..).unwrap_or_default() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
             at += 1;
         }

@@ -16,6 +16,19 @@ impl Reader<'_> {
         self.escaped_text()
     }
 
+    /// Passes the string that starts here if it is plain and shorter than [`BLOCK`]; stays where it is if
+    /// not. The block holds its text and what comes behind it; the number is the text's length.
+    #[inline]
+    pub(in crate::decode) fn short_text(&mut self) -> Option<(&[u8; BLOCK], usize)> {
+        let block = self.bytes.get(self.at + 1..)?.first_chunk()?;
+        let len = first_special(block)?;
+        if block[len] != b'"' {
+            return None;
+        }
+        self.at += len + 2;
+        Some((block, len))
+    }
+
     /// The next `N` bytes inside the string that starts here, if a quote follows them. Whether they are
     /// the whole string is for the caller to see: one that takes no quotes or escapes can tell.
     #[inline]
@@ -36,13 +49,18 @@ impl Reader<'_> {
     /// Appends the text of the string that starts here; after a fault, a part of it may be there.
     #[inline]
     pub(in crate::decode) fn text_into(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let from = self.at + 1;
-        let end = plain_end(self.bytes, from);
-        if self.bytes.get(end) == Some(&b'"') {
-            out.extend_from_slice(&self.bytes[from..end]);
-            self.at = end + 1;
+        if let Some((block, len)) = self.short_text() {
+            // A copy of known size takes no call; what is too much of it goes away again.
+            let end = out.len() + len;
+            out.extend_from_slice(block);
+            out.truncate(end);
             return Ok(());
         }
+        self.long_text_into(out)
+    }
+
+    #[inline(never)]
+    fn long_text_into(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         self.spell_out(|bytes| out.extend_from_slice(bytes))
     }
 
@@ -153,7 +171,7 @@ fn last_plain_end(bytes: &[u8], from: usize) -> usize {
 }
 
 /// Bytes looked at together: as many as the smallest vector registers hold.
-const BLOCK: usize = 16;
+pub(in crate::decode) const BLOCK: usize = 16;
 
 /// The index of the first quote, backslash or control character. Written so that compilers turn the
 /// loop into a handful of vector instructions.

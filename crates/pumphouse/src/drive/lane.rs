@@ -37,6 +37,8 @@ use crate::telemetry::event;
 const IDLE_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How often lag and memory are noted.
 const STANDING_EVERY: Duration = Duration::from_millis(500);
+/// How often the same failure of Kafka's client is logged.
+const SAME_FAILURE_EVERY: Duration = Duration::from_secs(10);
 /// How long an offset commit may stay unanswered before the membership ends.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -141,6 +143,7 @@ pub struct Lane {
     pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
     /// The group asked us to take an assignment without partitions.
     pub(super) nothing_assigned: bool,
+    last_failure: (Option<RDKafkaErrorCode>, Time),
     standing_due: Time,
     answers: Receiver<Numbered>,
 }
@@ -177,6 +180,7 @@ impl Lane {
             end: None,
             fetch_failed: None,
             nothing_assigned: false,
+            last_failure: (None, Time::default()),
             standing_due: Time::default(),
             answers,
         })
@@ -263,6 +267,16 @@ impl Lane {
             let on = format!("topic `{}`", self.shared.stream.topic);
             self.end = Some(End::Halted(Box::new(Fault::new(Code::KafkaRefuses, on, error.to_string()))));
         } else {
+            self.log_failure(error);
+        }
+    }
+
+    /// While brokers are down the client says so many times a second.
+    fn log_failure(&mut self, error: &KafkaError) {
+        let now = self.shared.clock.now();
+        let (said, until) = &self.last_failure;
+        if *said != error.rdkafka_error_code() || now >= *until {
+            self.last_failure = (error.rdkafka_error_code(), now.after(SAME_FAILURE_EVERY));
             tracing::warn!(stream = %self.shared.stream.name, %error, "Kafka's client reports a failure");
         }
     }

@@ -71,7 +71,8 @@ impl ClientContext for Notes {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "kafka", %error, "{reason}");
+        // The same comes as an event, where it is logged in measure.
+        tracing::debug!(target: "kafka", %error, "{reason}");
     }
 }
 

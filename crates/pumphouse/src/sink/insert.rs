@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::exception::Kind;
-use pumphouse_clickhouse::insert::{Insert, InsertAnswer, Refusal as Refused};
+use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
 use pumphouse_core::claim::Claim;
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::pump::{Input, TableId};
@@ -105,10 +105,19 @@ fn report(order: &Order, target: &Target, answer: &InsertAnswer) {
             };
             ("refused", code, refused.to_string())
         }
-        InsertAnswer::Unknown(doubt) => ("in doubt", Some(Code::InsertInDoubt), doubt.to_string()),
+        InsertAnswer::Unknown(doubt) => ("in doubt", Some(doubtful(doubt)), doubt.to_string()),
     };
     let (table, batch, code) = (target.name(), order.claim.id, code.map(Code::number));
     tracing::warn!(%table, %batch, attempt = order.attempt, answer, code, error, "{}", event::INSERT_RETRIED);
+}
+
+/// The page that says most about a doubt: what the server lacks where it said so, as long as it is waited for.
+fn doubtful(doubt: &Doubt) -> Code {
+    let said = match doubt {
+        Doubt::Server(error) => code_of(refusal_of(error.kind)),
+        _ => None,
+    };
+    said.filter(|code| code.ends().is_none()).unwrap_or(Code::InsertInDoubt)
 }
 
 /// The page that says what to do about a refusal; none where the server was not even reached.

@@ -6,6 +6,10 @@ use crate::config::settings::{Kafka, Process, Stream};
 
 /// Part of the process's memory that fetched, not yet decoded messages may take.
 const FETCHED_SHARE: u64 = 6;
+/// How many times as large JSON may be as its compressed form.
+const UNPACKED: u64 = 8;
+/// librdkafka's own bound for one partition's part of an answer.
+const FETCH_BYTES_MAX: u64 = 1 << 20;
 /// Bounds of one partition's queue of fetched messages, in KiB.
 const QUEUE_KIB: std::ops::RangeInclusive<u64> = 256..=8 * 1024;
 
@@ -25,6 +29,9 @@ pub fn member(kafka: &Kafka, process: &Process, stream: &Stream, partitions: usi
     let queue = queue.clamp(*QUEUE_KIB.start(), *QUEUE_KIB.end());
     config
         .set("queued.max.messages.kbytes", queue.to_string())
+        // Compressed bytes that one request brings; unpacked they are several times as many, and a queue that is
+        // almost full takes one more answer.
+        .set("fetch.message.max.bytes", (queue * 1024 / UNPACKED).min(FETCH_BYTES_MAX).to_string())
         // The default of a second starves a lane whose queues are kept small.
         .set("fetch.queue.backoff.ms", "20")
         .set("client.id", "pumphouse");

@@ -8,7 +8,8 @@ mod values;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow_array::{Array, AsArray, RecordBatch};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 
 use super::{NoHeaders, OpenBatch, Pushed, Record, Sealed};

@@ -37,4 +37,5 @@ stories! {
     tables::an_unknown_setting_is_found_before_the_first_insert;
     column_types::every_type_arrives_as_written, blocking;
     column_types::dead_letters_arrive_whole, blocking;
+    column_types::large_and_worn_dictionaries_arrive_right, blocking;
 }

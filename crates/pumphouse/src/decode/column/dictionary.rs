@@ -38,7 +38,8 @@ struct Recent {
 }
 
 /// Places for recent texts.
-const RECENT: usize = 64;
+const RECENT: usize = 1 << (64 - RECENT_SHIFT);
+const RECENT_SHIFT: u32 = 58;
 
 const NOTHING: Recent = Recent { block: 0, len: BLOCK, number: 0 };
 
@@ -96,9 +97,10 @@ const WITHIN: [u128; BLOCK] = {
 
 /// The place of a text among the recent ones: any would do, so long as like texts spread.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
 fn place_of(block: u128) -> usize {
-    let halves = (block as u64) ^ ((block >> 64) as u64).rotate_left(29);
-    (halves.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58) as usize
+    let (low, high) = (block as u64, (block >> 64) as u64);
+    ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> RECENT_SHIFT) as usize
 }
 
 impl Store for Dictionary {

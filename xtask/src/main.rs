@@ -1,2 +1,37 @@
-//! Chores.
-fn main() {}
+//! The project's chores, one word each; the `match` below is the table of contents.
+//! Knows nothing of pumphouse itself: the chores read the sources as text.
+
+mod servers;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <chore>
+
+  servers start|stop|status
+          a ClickHouse and a Kafka that stay until they are stopped; prints their addresses as shell exports
+  tidy    measure the sources and refuse what STYLE.md forbids (exit code 1 with findings)
+  help    this text
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["servers", rest @ ..] => servers::run(rest),
+        ["tidy"] => tidy::run(),
+        [] | ["help" | "--help" | "-h", ..] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("unknown chore: {}\n\n{HELP}", words.join(" "));
+            Ok(ExitCode::from(64))
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,1 +1,26 @@
-//! The wire to ClickHouse.
+//! The wire to ClickHouse: how a batch is sent, what an answer proves, what a table must look like.
+//!
+//! It decides nothing about batches, offsets or retries, and knows nothing of Kafka or the configuration.
+//! Modules in reading order:
+//!
+//! ```text
+//! arrow_stream  columns ─► compressed body
+//! insert        body ─► server ─► done | refused | unknown
+//! exception     what an error of the server means, once
+//! client        addresses, sign-in, queries with a time limit
+//! quote         names and texts inside a statement
+//! ddl           tables and rollups as statements
+//! preflight     what stands between a live table and exactly once
+//! ```
+
+pub mod arrow_stream;
+pub mod client;
+pub mod ddl;
+pub mod exception;
+pub mod insert;
+pub mod preflight;
+pub mod quote;
+
+pub use client::{Client, ClientSettings, QueryError};
+pub use exception::{Kind, ServerError};
+pub use insert::{Doubt, Insert, InsertAnswer, Refusal};

@@ -1,3 +1,24 @@
 //! What pumphouse decides. No async, no I/O, no clock, no randomness, no logging.
+//!
+//! ```text
+//!            facts (Input)                                 orders (Effect)
+//!  Assigned, Fetched, Committed, Inserted, … ─► Pump::step ─► Commit, Seal, Insert, Rebuild, Halt, …
+//!                                                  │
+//!   offset ─► batch (when it closes) ─► claim (what is written first) ─► token (what ClickHouse remembers)
+//!             lane (one partition's life) ─► ledger (after a crash) ─► verdict (after a failure)
+//! ```
+//!
+//! The modules stand in reading order. The state is plain data, `Clone + Eq + Hash`, so that a model checker
+//! and a simulator can run this code instead of a copy of it.
 
+pub mod batch;
+pub mod claim;
+pub mod invariant;
+pub mod lane;
+pub mod ledger;
+pub mod moment;
+pub mod offset;
+pub mod pump;
 pub mod schema;
+pub mod token;
+pub mod verdict;

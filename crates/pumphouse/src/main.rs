@@ -1,2 +1,33 @@
-//! The binary.
-fn main() {}
+//! The binary; the `match` over the subcommands is the table of contents.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pumphouse::cli::{Cli, Command};
+use pumphouse::command;
+use pumphouse::fault::{Exit, Fault};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when even this can't be written.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    // Two providers can come to be linked, and rustls then refuses to choose. An earlier choice is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match cli.command {
+        Command::Run(run) => run.run().map(ExitCode::from),
+        Command::Apply(apply) => apply.run().map(ExitCode::from),
+        Command::Check(check) => Ok(check.run().into()),
+        Command::Demo(demo) => demo.run(),
+        Command::Explain { code } => Ok(command::explain::print(&code).into()),
+        Command::Internal(part) => command::internal::run(part),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("pumphouse: {error:#}");
+        error.downcast_ref::<Fault>().map_or(Exit::Failed, Fault::exit).into()
+    })
+}

@@ -1,3 +1,89 @@
-//! The configuration: what was said (`said`) becomes what it means (`settings`).
+//! The configuration: what was said (`said`) becomes what it means (`settings`). Every mistake of a file is told
+//! at once. Reads the file and the variables it names, and nothing else: no server, no topic.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+mod column;
+mod column_default;
+mod declared;
+mod declared_stream;
+mod expand;
+mod insert_settings;
+mod json_schema;
+mod kafka_properties;
+mod keys;
+mod meaning;
+mod mistake;
+mod reference;
+mod revision;
+mod rollup;
+mod said;
+mod scalar;
 pub mod settings;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use expand::Env;
+pub use json_schema::json_schema;
+pub use mistake::{MISTAKE, Mistake, Mistakes, PROPERTY_REFUSED, UNREADABLE};
+pub use reference::reference_page;
+pub use revision::shape_hash;
+pub use settings::Settings;
+
+use walk::Walk;
+
+/// What is said of a file that has no meaning and no mistake: a fault of this program, that no test may find.
+const NOT_TOLD: &str = "something is wrong that pumphouse can't name";
+
+/// The most a file may hold.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Reads a configuration file. `env` looks the variables of `${VAR}` up.
+///
+/// # Errors
+/// All mistakes of the file, or the one reason why it can't be read.
+pub fn load(path: &Path, env: Env<'_>) -> Result<Settings, Mistakes> {
+    let file_name = path.display().to_string();
+    let unreadable = |what: String, suggestion: &str| Mistakes::one(UNREADABLE, &file_name, what, suggestion);
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(error.to_string(), "give the path with `--config FILE`"))?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(unreadable("it is larger than 4 MiB".to_owned(), "is this the right file?"));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| unreadable("it is not UTF-8".to_owned(), "save it as UTF-8 text"))?;
+    parse(&file_name, &text, env)
+}
+
+/// Reads a configuration from its text. `file_name` is only for mistakes.
+///
+/// # Errors
+/// All mistakes of the text.
+pub fn parse(file_name: &str, text: &str, env: Env<'_>) -> Result<Settings, Mistakes> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let walk = Walk::new(file_name, text);
+    let settings = match said::read(text) {
+        Ok(mut root) => {
+            expand::expand_all(&mut root, "", &walk, env);
+            meaning::settings(&root, &walk)
+        }
+        Err(error) => {
+            // No line is shown: a broken line may hold a secret anywhere.
+            walk.mistake_unseen(MISTAKE, error.place, "", scalar::Wrong::new(error.what, ""));
+            None
+        }
+    };
+    match (settings, Mistakes::in_order(file_name, walk.into_mistakes())) {
+        (_, Some(mistakes)) => Err(mistakes),
+        (Some(settings), None) => Ok(settings),
+        (None, None) => {
+            Err(Mistakes::one(MISTAKE, file_name, NOT_TOLD.to_owned(), "please report this file"))
+        }
+    }
+}

@@ -98,7 +98,7 @@ pub struct Process {
     pub processes_max: NonZeroU16,
     /// How long SIGTERM may take to settle what is open.
     pub drain_timeout: Duration,
-    /// Address of metrics and health.
+    /// Address of metrics and health; nothing listens there yet.
     pub listen: Listen,
     /// Form of the log.
     pub log: LogFormat,

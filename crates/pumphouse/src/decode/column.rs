@@ -14,12 +14,12 @@ mod whole;
 
 use std::cmp::Ordering;
 
-use arrow::array::ArrayRef;
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{
+use arrow_array::ArrayRef;
+use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
+use arrow_buffer::NullBuffer;
 use pumphouse_core::schema::ColumnType;
 
 use super::json::Reader;

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, BinaryArray, ListArray, RecordBatch, StructArray, TimestampMillisecondArray, UInt32Array,
     UInt64Array,
 };
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, Fields};
 
 use super::record::Record;
 use super::reject::Reject;

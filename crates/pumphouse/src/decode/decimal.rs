@@ -1,7 +1,7 @@
 //! Numbers as digits: a JSON number times a power of ten, as an integer, exactly or not at all. Knows
 //! nothing of columns; times from numbers with a unit are read here too.
 
-use arrow::datatypes::i256;
+use arrow_buffer::i256;
 
 use super::reject::Code;
 

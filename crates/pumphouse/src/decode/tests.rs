@@ -8,8 +8,9 @@ mod values;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
 
 use super::{NoHeaders, OpenBatch, Pushed, Record, Sealed};
 use crate::config::settings::{BatchPolicy, Column, EpochUnit, Lineage, Stream, Table};

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow_array::{ArrayRef, BooleanArray};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
 
 use super::{Store, retain_rows};
 use crate::decode::json::Reader;

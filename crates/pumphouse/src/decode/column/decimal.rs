@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, Decimal128Type, Decimal256Type, DecimalType};
+use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Decimal256Type, DecimalType};
+use arrow_array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
+use arrow_buffer::NullBuffer;
 
 use super::{Store, retain_rows, take_values};
 use crate::decode::decimal::{self, Unfit};

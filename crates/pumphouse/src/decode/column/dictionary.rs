@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::Int32Type;
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array};
+use arrow_buffer::NullBuffer;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 

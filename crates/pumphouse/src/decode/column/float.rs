@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use std::ops::Neg;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::ArrowPrimitiveType;
+use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
+use arrow_buffer::NullBuffer;
 use fast_float2::FastFloat;
 
 use super::{Store, retain_rows, take_values};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, LargeListArray, ListArray};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::Field;
+use arrow_array::{ArrayRef, LargeListArray, ListArray};
+use arrow_buffer::NullBuffer;
+use arrow_schema::Field;
 
 use super::text::{arrow_offsets, large_arrow_offsets, start_of};
 use super::{Column, Store};

@@ -4,9 +4,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, MapArray, StructArray};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field};
+use arrow_array::{ArrayRef, MapArray, StructArray};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType, Field};
 
 use super::list::{kept_ends, spread};
 use super::text::{arrow_offsets, start_of};

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::types::{ArrowPrimitiveType, UInt16Type, UInt32Type};
+use arrow_array::{
     ArrayRef, Decimal128Array, PrimitiveArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, TimestampSecondArray,
 };
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, UInt16Type, UInt32Type};
+use arrow_buffer::NullBuffer;
 
 use super::{Store, retain_rows, take_values};
 use crate::config::settings::EpochUnit;

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, LargeBinaryArray, OffsetSizeTrait};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow_array::{ArrayRef, BinaryArray, LargeBinaryArray, OffsetSizeTrait};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer};
 
 use super::{Store, take_values};
 use crate::decode::json::Reader;

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeBinaryArray};
-use arrow::buffer::{Buffer, NullBuffer};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray};
+use arrow_buffer::{Buffer, NullBuffer};
 
 use super::{Store, retain_rows, take_values};
 use crate::decode::json::Reader;

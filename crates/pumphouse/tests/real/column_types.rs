@@ -6,8 +6,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::ipc::writer::StreamWriter;
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
 use pumphouse::config::settings::{BatchPolicy, Column, EpochUnit, Lineage, Stream, Table};
 use pumphouse::decode::{self, Headers, NoHeaders, OpenBatch, Pushed, Record, Sealed};
 

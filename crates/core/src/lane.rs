@@ -1,0 +1,80 @@
+//! One partition's life in a lane: marked, fetching, recovering. Does not know of inserts.
+
+use crate::claim::{BatchId, Metadata};
+use crate::offset::{Offset, Partition, Range};
+
+/// What Kafka holds for a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// The committed offset, or where a group without one starts.
+    pub offset: Offset,
+    /// Our metadata; `None` where there is none or somebody else's.
+    pub metadata: Option<Metadata>,
+}
+
+/// A partition this lane owns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owned {
+    /// The committed offset.
+    pub committed: Offset,
+    /// The position of the next record to take.
+    pub next: Offset,
+    /// What stands beside the committed offset.
+    pub metadata: Metadata,
+    /// What happens to it now.
+    pub stage: Stage,
+}
+
+/// What happens to an owned partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Its metadata is not ours yet; the start has to be written down before the first record is taken.
+    Unmarked,
+    /// It carries a claim whose fate is to be found out.
+    Recovering(BatchId),
+    /// Records flow.
+    Fetching,
+}
+
+impl Owned {
+    /// The state in which an assignment finds the partition.
+    #[must_use]
+    pub fn assigned(stored: Stored) -> Self {
+        let Stored { offset, metadata } = stored;
+        let stage = match &metadata {
+            None => Stage::Unmarked,
+            Some(Metadata { claim: Some(claim), .. }) => Stage::Recovering(claim.id),
+            Some(Metadata { claim: None, .. }) => Stage::Fetching,
+        };
+        let metadata = metadata.unwrap_or_else(|| Metadata::origin(offset));
+        Self { committed: offset, next: offset, metadata, stage }
+    }
+
+    /// Whether it carries the claim of `batch`.
+    #[must_use]
+    pub fn carries(&self, batch: BatchId) -> bool {
+        self.metadata.claim.as_ref().is_some_and(|claim| claim.id == batch)
+    }
+
+    /// The range that the carried claim gives this partition.
+    #[must_use]
+    pub fn claimed_range(&self, partition: Partition) -> Option<Range> {
+        self.metadata.claim.as_ref().and_then(|claim| claim.ranges.get(&partition).copied())
+    }
+
+    /// Goes past the carried claim.
+    ///
+    /// # Panics
+    /// When the claim is not the one carried, or does not start at the committed offset.
+    pub fn settle(&mut self, partition: Partition, batch: BatchId) {
+        let range = self.claimed_range(partition).expect("only a carried claim is settled");
+        assert!(
+            self.carries(batch) && range.from == self.committed,
+            "settling {batch} on partition {partition}"
+        );
+        self.metadata = self.metadata.settling(batch, range.to);
+        self.committed = range.to;
+        self.next = self.next.max(range.to);
+        self.stage = Stage::Fetching;
+    }
+}

@@ -1,0 +1,133 @@
+//! What to do with a claim that an assignment found: settle it, send it again, drop it, or ask the table.
+//!
+//! A claim is written to all its partitions by one commit, and a commit may be applied to only some of them.
+//! So a claim found on one partition says nothing alone; what *all* its partitions hold decides.
+
+use std::collections::BTreeMap;
+
+use crate::claim::{Claim, Metadata};
+use crate::lane::Stored;
+use crate::offset::{Offset, Partition};
+
+/// The fate of a found claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It landed in every table; go past it.
+    Landed,
+    /// It was whole and may have landed: build the same rows again and insert them with the same token.
+    Resend,
+    /// It was never whole, so nothing of it was ever inserted; take the records afresh.
+    Drop,
+    /// The metadata can't tell; the table can.
+    Unclear,
+}
+
+/// Decides by what all partitions of `claim` hold; the first line that fits:
+///
+/// | what the partitions hold | fate |
+/// |---|---|
+/// | some history holds the batch | `Landed` |
+/// | every partition carries the claim | `Resend` |
+/// | some partition is ours, without the claim, and stands at its `from` or remembers back to it | `Drop` |
+/// | anything else: history too short, metadata gone or foreign | `Unclear` |
+///
+/// The second line before the third would double rows if a partition that moved on counted as carrying.
+#[must_use]
+pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
+    let landed = |m: &Metadata| m.history.iter().any(|settled| settled.id == claim.id);
+    let carries = |m: &Metadata| m.claim.as_ref().is_some_and(|carried| carried.id == claim.id);
+    let ours = |partition: &Partition| stored.get(partition).and_then(|s| s.metadata.as_ref());
+
+    if claim.ranges.keys().filter_map(ours).any(landed) {
+        Fate::Landed
+    } else if claim.ranges.keys().all(|partition| ours(partition).is_some_and(carries)) {
+        Fate::Resend
+    } else if claim
+        .ranges
+        .iter()
+        .any(|(partition, range)| stored.get(partition).is_some_and(|s| never_carried(s, claim, range.from)))
+    {
+        Fate::Drop
+    } else {
+        Fate::Unclear
+    }
+}
+
+/// Whether this partition proves that it never carried `claim`, whose range here starts at `from`.
+fn never_carried(stored: &Stored, claim: &Claim, from: Offset) -> bool {
+    let Some(metadata) = &stored.metadata else { return false };
+    if metadata.claim.as_ref().is_some_and(|carried| carried.id == claim.id) {
+        return false;
+    }
+    let remembers = metadata.history.first().is_some_and(|oldest| oldest.to <= from);
+    stored.offset == from || remembers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::BatchId;
+    use crate::moment::ServerTime;
+    use crate::offset::Range;
+
+    fn claim() -> Claim {
+        let range = Range::new(Offset(10), Offset(20));
+        Claim {
+            id: BatchId(7),
+            claimed_at: ServerTime(0),
+            shape: 0,
+            revision: String::new(),
+            ranges: [(Partition(0), range), (Partition(1), range)].into(),
+        }
+    }
+
+    fn at(offset: u64, metadata: Metadata) -> Stored {
+        Stored { offset: Offset(offset), metadata: Some(metadata) }
+    }
+
+    fn fate_of(zero: Stored, one: Stored) -> Fate {
+        fate(&claim(), &[(Partition(0), zero), (Partition(1), one)].into())
+    }
+
+    #[test]
+    fn a_history_that_holds_the_batch_is_proof_that_it_landed() {
+        let settled = Metadata::origin(Offset(10)).settling(BatchId(7), Offset(20));
+        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        assert_eq!(fate_of(at(10, carrying), at(20, settled)), Fate::Landed);
+    }
+
+    #[test]
+    fn a_claim_on_every_partition_may_have_landed() {
+        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        assert_eq!(fate_of(at(10, carrying.clone()), at(10, carrying)), Fate::Resend);
+    }
+
+    #[test]
+    fn a_partition_still_at_the_start_never_carried_it() {
+        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        assert_eq!(fate_of(at(10, carrying), at(10, Metadata::origin(Offset(3)))), Fate::Drop);
+    }
+
+    #[test]
+    fn a_partition_that_moved_on_and_remembers_back_to_the_start_never_carried_it() {
+        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        let moved = Metadata::origin(Offset(10)).settling(BatchId(8), Offset(15));
+        assert_eq!(fate_of(at(10, carrying), at(15, moved)), Fate::Drop);
+    }
+
+    #[test]
+    fn a_partition_that_moved_on_beyond_its_memory_proves_nothing() {
+        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        let mut moved = Metadata::origin(Offset(10));
+        for n in 0..9 {
+            moved = moved.settling(BatchId(100 + n), Offset(21 + u64::try_from(n).expect("small")));
+        }
+        assert_eq!(fate_of(at(10, carrying), at(30, moved)), Fate::Unclear);
+    }
+
+    #[test]
+    fn foreign_metadata_proves_nothing() {
+        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        assert_eq!(fate_of(at(10, carrying), Stored { offset: Offset(10), metadata: None }), Fate::Unclear);
+    }
+}

@@ -1,0 +1,282 @@
+//! One lane's pump: facts in, orders out. Composes batch, claim, lane, ledger and verdict; decides nothing else.
+//!
+//! A lane does one thing with Kafka or ClickHouse at a time (its work) and decodes meanwhile:
+//!
+//! | work | fact | then |
+//! |---|---|---|
+//! | idle | unmarked partitions | commit the start of their history |
+//! | idle | partitions with a found claim | read what all its partitions hold |
+//! | idle | the open batch closes | seal it, commit its claim |
+//! | committing | stored | insert, settle on, or go on fetching, as the commit was for |
+//! | committing | not yet | the same commit again |
+//! | committing | unknown | rejoin: a new member reads what is stored |
+//! | inserting | done everywhere | settle; the same commit carries the next claim if a batch is closed |
+//! | inserting | refused or unknown | the same insert again, or halt ([`crate::verdict`]) |
+//! | recovering | stored read | settle, rebuild, drop or probe ([`crate::ledger`]) |
+//! | any but committing | revoking | release, after an insert had its time |
+//! | any | lost | forget everything |
+
+mod assignment;
+mod delivery;
+mod fact;
+mod recovery;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub use fact::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
+
+use crate::batch::{BatchPolicy, Open};
+use crate::claim::{BatchId, Claim, Metadata};
+use crate::lane::{Owned, Stage};
+use crate::moment::{Moment, Time};
+use crate::offset::{Offset, Partition};
+use crate::verdict::Halt;
+
+/// Kept between the last moment an insert may start and the moment its token may be forgotten.
+pub const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
+
+/// What a lane is told about its stream once and for all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// When a batch closes.
+    pub batch: BatchPolicy,
+    /// Bytes of open and claimed rows at which the lane takes no more.
+    pub memory: u64,
+    /// How many tables a batch feeds.
+    pub tables: u8,
+    /// Hash of all that shapes a row.
+    pub shape: u32,
+    /// The configuration's revision.
+    pub revision: String,
+    /// Longest time one insert may take.
+    pub insert_timeout: Duration,
+    /// Age of a claim up to which ClickHouse surely remembers its token.
+    pub safe_age: Duration,
+}
+
+/// One lane's pump.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pump {
+    policy: Policy,
+    pub(crate) owned: BTreeMap<Partition, Owned>,
+    pub(crate) open: Open,
+    pub(crate) work: Work,
+    revoking: Option<Revoking>,
+    drain: Option<Time>,
+    commits: u64,
+    stopped: bool,
+}
+
+/// What the lane is doing with Kafka or ClickHouse.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Work {
+    Idle,
+    Committing {
+        id: CommitId,
+        entries: BTreeMap<Partition, (Offset, Metadata)>,
+        purpose: Purpose,
+        again_at: Option<Time>,
+        tries: u32,
+    },
+    Inserting(InFlight),
+    Recovering(Claim),
+}
+
+/// What a commit is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// Begin the history of partitions new to us.
+    Mark,
+    /// Move past offsets that gave no rows.
+    Pass,
+    /// Claim a batch.
+    Claim(InFlight),
+    /// Go past a batch that landed, and claim the next if there is one.
+    Settle { batch: BatchId, outcome: Outcome, next: Option<InFlight> },
+    /// Forget a claim that was never whole.
+    Drop(BatchId),
+}
+
+/// A claimed batch on its way into the tables.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InFlight {
+    pub(crate) claim: Claim,
+    outcome: Outcome,
+    bytes: u64,
+    pending: BTreeMap<TableId, Attempt>,
+}
+
+/// One table's insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Attempt {
+    count: u32,
+    again_at: Option<Time>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Revoking {
+    partitions: BTreeSet<Partition>,
+    until: Time,
+}
+
+impl Pump {
+    /// A lane that owns nothing yet.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            owned: BTreeMap::new(),
+            open: Open::default(),
+            work: Work::Idle,
+            revoking: None,
+            drain: None,
+            commits: 0,
+            stopped: false,
+        }
+    }
+
+    /// Takes one fact and gives the orders that follow from it, in the order to carry them out.
+    pub fn step(&mut self, moment: &Moment, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.stopped {
+            return effects;
+        }
+        let out = &mut effects;
+        match input {
+            Input::Assigned(stored) => self.assigned(stored),
+            Input::Revoking { partitions, until } => self.revoking(partitions, until, out),
+            Input::Lost => self.forget_all(out),
+            Input::Fetched { partition, range, filled } => self.fetched(moment.now, partition, range, filled),
+            Input::Committed(id) => self.committed(id, moment, out),
+            Input::CommitFailed(id, failure) => self.commit_failed(id, failure, moment, out),
+            Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
+            Input::Rebuilt(batch, filled) => self.rebuilt(batch, filled, moment, out),
+            Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
+            Input::Probed(batch, landed) => self.probed(batch, landed, out),
+            Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
+            Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment),
+            Input::InsertRefused(batch, table, refusal) => {
+                self.insert_refused((batch, table), refusal, moment, out);
+            }
+            Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
+            Input::Drain(until) => self.begin_drain(until, out),
+            Input::Tick => {}
+        }
+        self.advance(moment, out);
+        debug_assert_eq!(crate::invariant::broken(self), None);
+        effects
+    }
+
+    /// Whether records of `partition` should be taken now.
+    #[must_use]
+    pub fn wants(&self, partition: Partition) -> bool {
+        let fetching = self.owned.get(&partition).is_some_and(|owned| owned.stage == Stage::Fetching);
+        let leaving = self.revoking.as_ref().is_some_and(|revoking| revoking.partitions.contains(&partition));
+        fetching
+            && !leaving
+            && !self.stopped
+            && self.drain.is_none()
+            && self.held_bytes() < self.policy.memory
+            && self.open.has_room(partition, &self.policy.batch)
+    }
+
+    /// Position of the next record to take from `partition`.
+    #[must_use]
+    pub fn next_offset(&self, partition: Partition) -> Option<Offset> {
+        self.owned.get(&partition).map(|owned| owned.next)
+    }
+
+    /// The committed offset of each owned partition.
+    pub fn committed_offsets(&self) -> impl Iterator<Item = (Partition, Offset)> + '_ {
+        self.owned.iter().map(|(partition, owned)| (*partition, owned.committed))
+    }
+
+    /// Bytes of rows that are open or claimed.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.open.filled().bytes + self.in_flight().map_or(0, |in_flight| in_flight.bytes)
+    }
+
+    /// Whether the lane takes no more records because of its memory limit or a full batch.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        let fetching = self.owned.iter().filter(|(_, owned)| owned.stage == Stage::Fetching);
+        let mut fetching = fetching.peekable();
+        fetching.peek().is_some() && fetching.all(|(partition, _)| !self.wants(*partition))
+    }
+
+    /// When a `Tick` is due although nothing else happens.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Time> {
+        let work = match &self.work {
+            Work::Idle => self.open.closes_at(&self.policy.batch),
+            Work::Committing { again_at, .. } => *again_at,
+            Work::Inserting(in_flight) => {
+                in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
+            }
+            Work::Recovering(_) => None,
+        };
+        let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
+        [work, revoking, self.drain].into_iter().flatten().min()
+    }
+
+    /// Does what has become possible: releases, starts the next work, repeats what waited.
+    fn advance(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
+        if self.stopped {
+            return;
+        }
+        if self.drain.is_some_and(|until| moment.now >= until) {
+            return self.leave(out);
+        }
+        self.repeat_what_waited(moment, out);
+        self.release_when_due(moment.now, out);
+        if self.work == Work::Idle {
+            self.start_next(moment, out);
+        }
+    }
+
+    /// The idle lane's next work: marks before recoveries, recoveries before new batches, leaving last.
+    fn start_next(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
+        if self.drain.is_none() && (self.mark_unmarked(out) || self.start_recovery(out)) {
+            return;
+        }
+        match (self.close_reason(moment.now), self.drain) {
+            (Some(reason), _) => self.claim_open(reason, moment, out),
+            (None, Some(_)) => self.leave(out),
+            (None, None) => {}
+        }
+    }
+
+    fn commit(
+        &mut self,
+        entries: BTreeMap<Partition, (Offset, Metadata)>,
+        purpose: Purpose,
+        out: &mut Vec<Effect>,
+    ) {
+        assert!(!entries.is_empty(), "a commit names at least one partition");
+        self.commits += 1;
+        let id = CommitId(self.commits);
+        out.push(Effect::Commit(id, entries.clone()));
+        self.work = Work::Committing { id, entries, purpose, again_at: None, tries: 1 };
+    }
+
+    pub(crate) fn in_flight(&self) -> Option<&InFlight> {
+        match &self.work {
+            Work::Inserting(in_flight) => Some(in_flight),
+            Work::Committing { purpose: Purpose::Claim(in_flight), .. } => Some(in_flight),
+            Work::Committing { purpose: Purpose::Settle { next, .. }, .. } => next.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn halt(&mut self, reason: Halt, out: &mut Vec<Effect>) {
+        self.stopped = true;
+        out.push(Effect::Halt(reason));
+    }
+
+    fn leave(&mut self, out: &mut Vec<Effect>) {
+        self.stopped = true;
+        out.push(Effect::Leave);
+    }
+}

@@ -1,0 +1,11 @@
+//! The deduplication token: a pure function of the batch and the table, so that every retry repeats it.
+
+use crate::claim::BatchId;
+
+/// `insert_deduplication_token` for one table of a batch: `ph1:<batch id>/<table>`.
+///
+/// The identity is random, so a recreated topic or a reset offset can never meet an old token.
+#[must_use]
+pub fn token(batch: BatchId, table: &str) -> String {
+    format!("ph1:{batch}/{table}")
+}

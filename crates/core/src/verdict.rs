@@ -1,0 +1,147 @@
+//! A failed insert's kind to what follows: try again after a while, or halt for a person.
+//!
+//! Overload is a pause, never a verdict on data; what nobody understands is a stop, never a dead letter.
+
+use std::time::Duration;
+
+use crate::claim::{BatchId, Claim};
+use crate::offset::{Partition, Range};
+
+/// Why an insert was refused; a kind exists only where the answer differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Refusal {
+    /// The server was not reached, so nothing was sent.
+    NotSent,
+    /// The server has more parts than it takes (252).
+    TooManyParts,
+    /// The server is short of memory, threads or time.
+    Overloaded,
+    /// The table takes no writes for now.
+    ReadOnly,
+    /// The insert came past its deadline.
+    Deadline,
+    /// User, password or grants.
+    Access,
+    /// The table, or a column of it, is not there.
+    Missing,
+    /// The server will never take this block: a constraint, a type, a limit.
+    Block,
+    /// A proven refusal of a kind nobody classified.
+    Other,
+}
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The same insert again after this pause.
+    Retry(Duration),
+    /// A person is needed.
+    Halt,
+}
+
+/// Why a lane stopped for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Halt {
+    /// ClickHouse refuses the batch and would refuse it again.
+    Refused(BatchId, Refusal),
+    /// The position lies behind the end of the log.
+    OutOfRange {
+        /// The partition.
+        partition: Partition,
+        /// From the end of the log to the position.
+        missing: Range,
+    },
+    /// The log begins behind the position.
+    RecordsGone {
+        /// The partition.
+        partition: Partition,
+        /// From the position to the beginning of the log.
+        missing: Range,
+    },
+    /// The claim was made under another configuration.
+    Shape(Box<Claim>),
+    /// The claim is older than its token is remembered for sure.
+    TooOld(Box<Claim>),
+    /// Neither the metadata nor the table can tell what became of the claim.
+    Undecidable(Box<Claim>),
+    /// Kafka no longer holds what the claim covers.
+    Gone {
+        /// The batch.
+        batch: BatchId,
+        /// The partition whose records are gone.
+        partition: Partition,
+        /// The claimed range there.
+        range: Range,
+    },
+    /// The broker takes no metadata of the size that a claim needs.
+    MetadataTooLarge,
+}
+
+/// Shortest pause before a retry.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Longest pause before a retry.
+pub const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Shortest pause while parts are too many: merges take seconds.
+const PAUSE_PARTS_MIN: Duration = Duration::from_secs(1);
+
+/// What follows a refused insert, for the `attempt`th time, counted from 1.
+///
+/// | refusal | verdict |
+/// |---|---|
+/// | not sent, overloaded, read-only, past the deadline | retry, 0.2 s doubling to 10 s |
+/// | too many parts | retry, 1 s doubling to 10 s |
+/// | access, missing, block, other | halt |
+#[must_use]
+pub fn on_refusal(refusal: Refusal, attempt: u32, jitter: u128) -> Verdict {
+    match refusal {
+        Refusal::NotSent | Refusal::Overloaded | Refusal::ReadOnly | Refusal::Deadline => {
+            Verdict::Retry(pause(PAUSE_MIN, attempt, jitter))
+        }
+        Refusal::TooManyParts => Verdict::Retry(pause(PAUSE_PARTS_MIN, attempt, jitter)),
+        Refusal::Access | Refusal::Missing | Refusal::Block | Refusal::Other => Verdict::Halt,
+    }
+}
+
+/// The pause before an insert in doubt is sent again.
+#[must_use]
+pub fn pause_in_doubt(attempt: u32, jitter: u128) -> Duration {
+    pause(PAUSE_MIN, attempt, jitter)
+}
+
+/// Doubles from `shortest` and shortens by up to a half at random, so that lanes do not knock together.
+fn pause(shortest: Duration, attempt: u32, jitter: u128) -> Duration {
+    let doubled = shortest.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(PAUSE_MAX);
+    let half = u64::try_from(doubled.as_millis() / 2).unwrap_or(u64::MAX);
+    let shortened = u64::try_from(jitter % u128::from(half.max(1))).unwrap_or(0);
+    doubled.saturating_sub(Duration::from_millis(shortened))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overload_is_never_a_halt() {
+        for refusal in [
+            Refusal::NotSent,
+            Refusal::TooManyParts,
+            Refusal::Overloaded,
+            Refusal::ReadOnly,
+            Refusal::Deadline,
+        ] {
+            for attempt in [1, 2, 10, 1_000, u32::MAX] {
+                let Verdict::Retry(pause) = on_refusal(refusal, attempt, u128::MAX) else {
+                    panic!("{refusal:?}")
+                };
+                assert!(pause >= PAUSE_MIN / 2 && pause <= PAUSE_MAX, "{refusal:?} {attempt}: {pause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_retry_cannot_mend_halts() {
+        for refusal in [Refusal::Access, Refusal::Missing, Refusal::Block, Refusal::Other] {
+            assert_eq!(on_refusal(refusal, 1, 0), Verdict::Halt);
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts.
+//!
+//! A small world: a group of members, one topic, one table that remembers tokens. After every event no record
+//! is doubled and none below a committed offset is missing; when the faults end, everything arrives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pumphouse_core::batch::{BatchPolicy, Filled};
+use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::lane::Stored;
+use pumphouse_core::moment::{Moment, ServerTime, Time};
+use pumphouse_core::offset::{Offset, Partition, Range};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump, TableId};
+
+const PARTITIONS: u32 = 3;
+const RECORDS: u64 = 12;
+const MEMBERS: usize = 3;
+
+/// Something a member asked the outside for and that has not been answered.
+#[derive(Clone, Debug)]
+enum Asked {
+    Commit(CommitId, BTreeMap<Partition, (Offset, Metadata)>),
+    Insert(Claim, TableId),
+    ReadStored(Claim),
+    Rebuild(Claim),
+    Probe(Claim),
+}
+
+struct Member {
+    pump: Pump,
+    asked: Vec<Asked>,
+    generation: u64,
+    releasing: bool,
+}
+
+struct World {
+    random: fastrand::Rng,
+    now: u64,
+    generation: u64,
+    stored: BTreeMap<Partition, Stored>,
+    members: Vec<Member>,
+    zombies: Vec<(Claim, TableId)>,
+    landed: BTreeSet<(BatchId, TableId)>,
+    rows: BTreeMap<(Partition, u64, TableId), u32>,
+    log: Vec<String>,
+}
+
+fn policy() -> Policy {
+    Policy {
+        batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 1_000_000 },
+        memory: 1_000_000,
+        tables: 2,
+        shape: 1,
+        revision: "r".into(),
+        insert_timeout: Duration::from_secs(1),
+        safe_age: Duration::from_mins(50_000),
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let start = |p| (Partition(p), Stored { offset: Offset(0), metadata: None });
+        let mut world = Self {
+            random: fastrand::Rng::with_seed(seed),
+            now: 0,
+            generation: 0,
+            stored: (0..PARTITIONS).map(start).collect(),
+            members: Vec::new(),
+            zombies: Vec::new(),
+            landed: BTreeSet::new(),
+            rows: BTreeMap::new(),
+            log: Vec::new(),
+        };
+        world.rebalance();
+        world
+    }
+
+    fn step(&mut self, member: usize, input: Input) {
+        self.log.push(format!("{member} <- {input:?}"));
+        let entropy = self.random.u128(..);
+        let server = ServerTime(i64::try_from(self.now).expect("small"));
+        let moment = Moment { now: Time(self.now), server, entropy };
+        let effects = self.members[member].pump.step(&moment, input);
+        for effect in effects {
+            self.log.push(format!("    {member} -> {effect:?}"));
+            let asked = &mut self.members[member].asked;
+            match effect {
+                Effect::Commit(id, entries) => asked.push(Asked::Commit(id, entries)),
+                Effect::Insert { claim, table, .. } => asked.push(Asked::Insert(claim, table)),
+                Effect::ReadStored(claim) => asked.push(Asked::ReadStored(claim)),
+                Effect::Rebuild(claim) => asked.push(Asked::Rebuild(claim)),
+                Effect::Probe(claim) => asked.push(Asked::Probe(claim)),
+                Effect::Release(_) => self.members[member].releasing = false,
+                Effect::Rejoin => self.crash(member),
+                Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
+                Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
+            }
+        }
+    }
+
+    /// The process is gone: its commits under way may still be stored, its inserts may still land.
+    fn crash(&mut self, member: usize) {
+        self.log.push(format!("{member} ends"));
+        let ended = &mut self.members[member];
+        ended.pump = Pump::new(policy());
+        ended.releasing = false;
+        let current = ended.generation == self.generation;
+        for asked in std::mem::take(&mut ended.asked) {
+            match asked {
+                Asked::Commit(_, entries) if current && self.random.bool() => self.store(&entries),
+                Asked::Insert(claim, table) => self.zombies.push((claim, table)),
+                _ => {}
+            }
+        }
+        self.members[member].generation = u64::MAX;
+    }
+
+    fn store(&mut self, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
+        for (partition, (offset, metadata)) in entries {
+            let text = metadata.encode();
+            self.stored.insert(*partition, Stored { offset: *offset, metadata: Metadata::decode(&text) });
+        }
+        self.check();
+    }
+
+    fn land(&mut self, claim: &Claim, table: TableId) {
+        if !self.landed.insert((claim.id, table)) {
+            return;
+        }
+        for (partition, range) in &claim.ranges {
+            for offset in range.from.0..range.to.0 {
+                *self.rows.entry((*partition, offset, table)).or_default() += 1;
+            }
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        for partition in (0..PARTITIONS).map(Partition) {
+            for (offset, table) in (0..RECORDS).flat_map(|o| [(o, TableId(0)), (o, TableId(1))]) {
+                let rows = self.rows.get(&(partition, offset, table)).copied().unwrap_or(0);
+                let passed = offset < self.stored[&partition].offset.0;
+                let wrong = rows > 1 || (passed && rows == 0);
+                assert!(
+                    !wrong,
+                    "{rows} rows of {partition}:{offset}, passed {passed}\n{}",
+                    self.log.join("\n")
+                );
+            }
+        }
+    }
+
+    /// Everybody alive gives up what it has and gets a new share; the stopped are told later that they lost all.
+    fn rebalance(&mut self) {
+        while self.members.len() < MEMBERS {
+            let member = Member {
+                pump: Pump::new(policy()),
+                asked: Vec::new(),
+                generation: u64::MAX,
+                releasing: false,
+            };
+            self.members.push(member);
+        }
+        let stopped = self.random.usize(..MEMBERS * 2);
+        for member in (0..MEMBERS).filter(|member| *member != stopped) {
+            self.give_up(member);
+        }
+        self.generation += 1;
+        let mut shares: Vec<BTreeMap<Partition, Stored>> = vec![BTreeMap::new(); MEMBERS];
+        for (partition, stored) in self.stored.clone() {
+            let mut owner = self.random.usize(..MEMBERS);
+            if owner == stopped {
+                owner = (owner + 1) % MEMBERS;
+            }
+            shares[owner].insert(partition, stored);
+        }
+        for (member, share) in shares.into_iter().enumerate().filter(|(member, _)| *member != stopped) {
+            self.members[member].generation = self.generation;
+            self.step(member, Input::Assigned(share));
+        }
+    }
+
+    fn give_up(&mut self, member: usize) {
+        if self.members[member].generation != self.generation {
+            self.step(member, Input::Lost);
+            self.crash(member);
+            return;
+        }
+        let owned: BTreeSet<Partition> =
+            self.members[member].pump.committed_offsets().map(|(p, _)| p).collect();
+        if owned.is_empty() {
+            return;
+        }
+        self.members[member].releasing = true;
+        let until = Time(self.now + 1_000);
+        self.step(member, Input::Revoking { partitions: owned, until });
+        while self.members[member].releasing && self.members[member].generation == self.generation {
+            self.now += 200;
+            match self.members[member].asked.len() {
+                0 => self.step(member, Input::Tick),
+                n => {
+                    let at = self.random.usize(..n);
+                    self.answer(member, at);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, member: usize, at: usize) {
+        let fenced = self.members[member].generation != self.generation;
+        let asked = self.members[member].asked.swap_remove(at);
+        match asked {
+            Asked::Commit(id, _) if fenced => {
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+            Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
+            Asked::Insert(claim, table) => match self.random.u8(..10) {
+                0 => self.step(member, Input::InsertUnknown(claim.id, table)),
+                1 => {
+                    self.zombies.push((claim.clone(), table));
+                    self.step(member, Input::InsertUnknown(claim.id, table));
+                }
+                2 => {
+                    self.land(&claim, table);
+                    self.step(member, Input::InsertUnknown(claim.id, table));
+                }
+                _ => {
+                    self.land(&claim, table);
+                    self.step(member, Input::Inserted(claim.id, table));
+                }
+            },
+            Asked::ReadStored(claim) => {
+                let stored = claim.ranges.keys().map(|p| (*p, self.stored[p].clone())).collect();
+                self.step(member, Input::StoredRead(claim.id, stored));
+            }
+            Asked::Rebuild(claim) => {
+                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
+            }
+            Asked::Probe(claim) => {
+                let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);
+                self.step(member, Input::Probed(claim.id, Some(landed)));
+            }
+        }
+    }
+
+    fn answer_commit(
+        &mut self,
+        member: usize,
+        id: CommitId,
+        entries: &BTreeMap<Partition, (Offset, Metadata)>,
+    ) {
+        match self.random.u8(..12) {
+            0 => self.step(member, Input::CommitFailed(id, CommitFailure::NotYet)),
+            1 => self.step(member, Input::CommitFailed(id, CommitFailure::Unknown)),
+            2 => {
+                self.store(entries);
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+            3 => {
+                let some =
+                    entries.iter().filter(|_| self.random.bool()).map(|(p, e)| (*p, e.clone())).collect();
+                self.store(&some);
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+            _ => {
+                self.store(entries);
+                self.step(member, Input::Committed(id));
+            }
+        }
+    }
+
+    fn fetch(&mut self, member: usize) {
+        let partition = Partition(self.random.u32(..PARTITIONS));
+        if !self.members[member].pump.wants(partition) {
+            return;
+        }
+        let from = self.members[member].pump.next_offset(partition).expect("wanted, so owned");
+        let to = Offset((from.0 + self.random.u64(1..4)).min(RECORDS));
+        if from < to {
+            let filled = Filled { rows: to.0 - from.0, bytes: 10 };
+            self.step(member, Input::Fetched { partition, range: Range::new(from, to), filled });
+        }
+    }
+
+    fn event(&mut self, faults: bool) {
+        self.now += self.random.u64(..40);
+        let member = self.random.usize(..MEMBERS);
+        match self.random.u8(..100) {
+            0..=2 if faults => self.crash(member),
+            3..=6 if faults => self.rebalance(),
+            7..=9 if !self.zombies.is_empty() => {
+                let at = self.random.usize(..self.zombies.len());
+                let (claim, table) = self.zombies.swap_remove(at);
+                self.land(&claim, table);
+            }
+            10..=45 => self.fetch(member),
+            46..=55 => self.step(member, Input::Tick),
+            _ => {
+                let open = self.members[member].asked.len();
+                if open > 0 {
+                    let at = self.random.usize(..open);
+                    self.answer(member, at);
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stored.values().all(|stored| stored.offset == Offset(RECORDS))
+    }
+}
+
+fn history(seed: u64) {
+    let mut world = World::new(seed);
+    for _ in 0..400 {
+        world.event(true);
+    }
+    for round in 0.. {
+        if world.is_done() {
+            break;
+        }
+        if round % 300 == 0 {
+            world.rebalance();
+        }
+        world.event(false);
+        assert!(round < 60_000, "seed {seed} makes no progress\n{}", world.log.join("\n"));
+    }
+    world.check();
+}
+
+#[test]
+fn random_histories_neither_lose_nor_double_a_row() {
+    let seeds = std::env::var("PUMPHOUSE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
+    for seed in 0..seeds {
+        history(seed);
+    }
+}

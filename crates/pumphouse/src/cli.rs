@@ -1,0 +1,52 @@
+//! The command line: what can be asked, not what is done about it.
+
+use clap::{Parser, Subcommand};
+
+use crate::command::apply::Apply;
+use crate::command::check::Check;
+use crate::command::demo::Demo;
+use crate::command::internal::Internal;
+use crate::command::run::Run;
+
+/// Event streams into ClickHouse: exactly once, never too many parts, and it can prove it
+#[derive(Debug, Parser)]
+#[command(name = "pumphouse", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take the events of every stream into ClickHouse until told to stop
+    Run(Run),
+    /// Create the databases, tables and rollups that are missing
+    Apply(Apply),
+    /// Say all that is wrong with a configuration, or what it means
+    Check(Check),
+    /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
+    Demo(Demo),
+    /// Print the page of an error code
+    #[command(after_help = "Example:\n  pumphouse explain PH-0021")]
+    Explain {
+        /// The code: PH-0021, 0021 or 21
+        code: String,
+    },
+    /// Parts that only the binary itself and the project's chores call
+    #[command(hide = true, subcommand)]
+    Internal(Internal),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,12 @@
+//! The subcommands, one file each; nothing below them knows the command line.
+
+pub mod apply;
+pub mod check;
+pub mod configuration;
+pub mod demo;
+pub mod explain;
+pub mod internal;
+pub mod produce;
+pub mod run;
+
+mod servers;

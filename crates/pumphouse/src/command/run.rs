@@ -1,0 +1,155 @@
+//! `pumphouse run`: takes the events of every stream into ClickHouse until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pumphouse_clickhouse::client::Client;
+use pumphouse_clickhouse::preflight::{self, Expected, Severity};
+
+use super::configuration::{ConfigurationFile, read_or_say};
+use crate::config::settings::{Settings, Stream};
+use crate::decode;
+use crate::drive::process::{self, ReadyStream, StartError};
+use crate::drive::ready;
+use crate::fault::{Code, Exit, Fault};
+use crate::sink::target::{self, Target};
+use crate::telemetry::{self, event};
+
+/// Take the events of every stream into ClickHouse until told to stop
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pumphouse run -c pumphouse.yaml
+  PUMPHOUSE_LOG=debug pumphouse run
+
+SIGTERM or Ctrl-C settles what is open and leaves; a second one stops at once and loses nothing.
+Exit codes: 0 stopped as asked, 2 a table has to be changed first, 65 configuration, 69 a server or topic
+was not reached at start, 70 halted for a reason that needs a person.")]
+pub struct Run {
+    #[command(flatten)]
+    file: ConfigurationFile,
+}
+
+impl Run {
+    /// Runs until a signal or a halt.
+    ///
+    /// # Errors
+    /// When the process can't be set up.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        let settings = match read_or_say(&self.file.config) {
+            Ok(settings) => Arc::new(settings),
+            Err(exit) => return Ok(exit),
+        };
+        telemetry::init(settings.process.log)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let ended = runtime.block_on(start(Arc::clone(&settings)));
+        // Questions to Kafka may still wait for an answer that nobody needs.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        match ended {
+            Ok(exit) => Ok(exit),
+            Err(Stop::Fault(fault)) => {
+                tracing::error!(code = fault.code.number(), "{fault}");
+                Ok(fault.exit())
+            }
+            Err(Stop::Changes(findings)) => {
+                for finding in findings {
+                    tracing::error!("{finding}");
+                }
+                Ok(Exit::Findings)
+            }
+            Err(Stop::Other(error)) => Err(error),
+        }
+    }
+}
+
+/// Why the process did not begin.
+enum Stop {
+    Fault(Box<Fault>),
+    /// Tables have to be changed first.
+    Changes(Vec<preflight::Finding>),
+    Other(anyhow::Error),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(Box::new(fault))
+    }
+}
+
+async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
+    tracing::info!(revision = settings.revision, streams = settings.streams.len(), "{}", event::STARTING);
+    let client = process::reach(&settings).await?;
+    let mut streams = Vec::new();
+    let mut refused = Vec::new();
+    for stream in settings.streams.values() {
+        let partitions = ready::topic(&settings, stream).await?;
+        let (ready, mut findings) = ready_stream(&settings, &client, stream, partitions).await?;
+        refused.append(&mut findings);
+        streams.push(ready);
+    }
+    if !refused.is_empty() {
+        return Err(Stop::Changes(refused));
+    }
+    tracing::info!("{}", event::READY);
+    process::run(settings, client, streams).await.map_err(|error| match error {
+        StartError::Fault(fault) => fault.into(),
+        error => Stop::Other(error.into()),
+    })
+}
+
+/// Looks at every table of the stream; findings that refuse come back, warnings are logged.
+async fn ready_stream(
+    settings: &Settings,
+    client: &Client,
+    stream: &Stream,
+    partitions: usize,
+) -> Result<(ReadyStream, Vec<preflight::Finding>), Fault> {
+    let mut targets = vec![target::rows(stream, decode::table_columns(stream))];
+    if stream.dead_letters {
+        targets.push(target::dead_letters(stream, decode::dead_letter_columns()));
+    }
+    let mut safe_age = Duration::MAX;
+    let mut refused = Vec::new();
+    for target in &mut targets {
+        let report = inspect(settings, client, target).await?;
+        safe_age = safe_age.min(Duration::from_secs(report.safe_age_seconds));
+        target.has_views = report.has_views;
+        if !report.keeps_every_row || report.is_replicated {
+            // A table that folds rows can't tell, and a replica may not have fetched them yet.
+            target.lineage = None;
+        }
+        if client.url_count() > 1 && !report.is_replicated {
+            refused.push(several_servers(target));
+        }
+        for finding in report.findings {
+            match finding.severity {
+                Severity::Refuse => refused.push(finding),
+                Severity::Warn => tracing::warn!("{finding}"),
+            }
+        }
+    }
+    Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
+}
+
+/// A batch may go to another server only where both hold the same table.
+fn several_servers(target: &Target) -> preflight::Finding {
+    preflight::Finding {
+        code: "PH-0042",
+        severity: Severity::Refuse,
+        what: format!("table {} is not replicated, but several servers are configured", target.name()),
+        why: "what one server has taken the others do not have".to_owned(),
+        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
+    }
+}
+
+async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {
+    let expected = Expected {
+        database: &target.database,
+        table: &target.table,
+        columns: &target.columns,
+        settings: &settings.clickhouse.settings,
+        allow_untested_server: settings.clickhouse.allow_untested_server,
+    };
+    let inspected = preflight::inspect(client, 0, &expected).await;
+    inspected.map_err(|error| Fault::new(Code::ClickHouseUnreachable, target.name(), error.to_string()))
+}

@@ -1,0 +1,263 @@
+//! The default of a column: what was written becomes the JSON value a record would have held, or is told to be
+//! no value of the column's type. Does not decode; the decoder gives the default the same treatment as a field.
+
+use pumphouse_core::schema::ColumnType;
+use serde_json::{Number, Value};
+
+use super::said::{Node, Said, Scalar};
+use super::scalar::Wrong;
+use super::settings::EpochUnit;
+use super::walk::Section;
+
+/// Reads `default:` of a column. `None` after a mistake was told.
+pub(super) fn read(
+    node: &Node,
+    column_type: &ColumnType,
+    epoch: Option<EpochUnit>,
+    section: &Section<'_>,
+) -> Option<Value> {
+    let path = section.key_path("default");
+    match value_of(node, column_type, epoch) {
+        Ok(value) => Some(value),
+        Err(NoValue::Told) => None,
+        Err(NoValue::Wrong(wrong)) => {
+            let what = format!("is no `{column_type}`: {}", wrong.what);
+            let wrong = Wrong { what, ..wrong };
+            match &node.said {
+                Said::Text(text) => section.walk.wrong_value(node.place, &path, text, wrong),
+                _ => section.walk.mistake(
+                    section.place_of("default"),
+                    &path,
+                    format!("the default {}", wrong.what),
+                    wrong.suggestion,
+                ),
+            }
+            None
+        }
+    }
+}
+
+enum NoValue {
+    Told,
+    Wrong(Wrong),
+}
+
+fn wrong<T>(what: impl Into<String>, suggestion: &str) -> Result<T, NoValue> {
+    Err(NoValue::Wrong(Wrong::new(what, suggestion)))
+}
+
+fn value_of(node: &Node, column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    match (&node.said, column_type) {
+        (Said::Broken, _) => Err(NoValue::Told),
+        (Said::Nothing, column_type) if column_type.is_nullable() => Ok(Value::Null),
+        (Said::Nothing, _) => wrong("it can't be null", "make the type `Nullable(…)` or write a value"),
+        (_, ColumnType::Nullable(inner) | ColumnType::LowCardinality(inner)) => value_of(node, inner, epoch),
+        (Said::List(nodes), ColumnType::Array(inner)) => {
+            nodes.iter().map(|node| value_of(node, inner, epoch)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        (Said::Map(entries), ColumnType::Map(_, inner)) => entries
+            .iter()
+            .map(|entry| Ok((entry.name.clone(), value_of(&entry.node, inner, epoch)?)))
+            .collect::<Result<_, _>>()
+            .map(Value::Object),
+        (_, ColumnType::Array(_)) => wrong("it has to be a list", "for example `default: []`"),
+        (_, ColumnType::Map(..)) => wrong("it has to be a map", "for example `default: {}`"),
+        (Said::Text(text), column_type) => scalar(text, column_type, epoch),
+        (other, _) => wrong(format!("found {}", other.noun()), "write a single value"),
+    }
+}
+
+fn scalar(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    let written = text.text.as_str();
+    match column_type {
+        ColumnType::Bool => match written {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => wrong("it is neither `true` nor `false`", ""),
+        },
+        ColumnType::String => {
+            let is_other =
+                text.plain && !text.expanded && (json_number(written).is_some() || is_bool(written));
+            if is_other { wrong("it is not a text", "put it in quotes") } else { Ok(Value::from(written)) }
+        }
+        ColumnType::Uuid if is_uuid(written) => Ok(Value::from(written)),
+        ColumnType::Uuid => wrong("it has not the form 8-4-4-4-12", ""),
+        ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::DateTime64 { .. } => {
+            time(text, column_type, epoch)
+        }
+        ColumnType::Decimal { precision, scale } => decimal(text, *precision, *scale),
+        _ if !text.plain => wrong("a text is not a number", "remove the quotes"),
+        ColumnType::Float32 | ColumnType::Float64 => float(written, column_type),
+        integer => whole(written, integer),
+    }
+}
+
+fn json_number(text: &str) -> Option<Number> {
+    serde_json::from_str(text.trim()).ok()
+}
+
+fn is_bool(text: &str) -> bool {
+    matches!(text, "true" | "false")
+}
+
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
+fn float(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let number = json_number(written).filter(|number| number.as_f64().is_some_and(f64::is_finite));
+    let Some(number) = number else { return wrong("it is not a number", "") };
+    let too_large = number.as_f64().is_some_and(|value| value.abs() > f64::from(f32::MAX));
+    if *column_type == ColumnType::Float32 && too_large {
+        return wrong("it is out of range", "");
+    }
+    Ok(Value::Number(number))
+}
+
+fn whole(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let Ok(value) = written.parse::<i128>() else { return wrong("it is not a whole number", "") };
+    let (least, most) = match column_type {
+        ColumnType::Int8 => (i128::from(i8::MIN), i128::from(i8::MAX)),
+        ColumnType::Int16 => (i128::from(i16::MIN), i128::from(i16::MAX)),
+        ColumnType::Int32 => (i128::from(i32::MIN), i128::from(i32::MAX)),
+        ColumnType::Int64 => (i128::from(i64::MIN), i128::from(i64::MAX)),
+        ColumnType::UInt8 => (0, i128::from(u8::MAX)),
+        ColumnType::UInt16 => (0, i128::from(u16::MAX)),
+        ColumnType::UInt32 => (0, i128::from(u32::MAX)),
+        _ => (0, i128::from(u64::MAX)),
+    };
+    let number = Number::from_i128(value).filter(|_| (least..=most).contains(&value));
+    number.map_or_else(
+        || wrong(format!("it is out of range, {least} to {most}"), ""),
+        |number| Ok(Value::Number(number)),
+    )
+}
+
+/// Kept as a text: JSON numbers would lose digits on the way.
+fn decimal(text: &Scalar, precision: u8, scale: u8) -> Result<Value, NoValue> {
+    let digits = text.text.strip_prefix('-').unwrap_or(&text.text);
+    let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits(before) || !all_digits(after) {
+        return wrong("it is not a decimal number", "");
+    }
+    if after.trim_end_matches('0').len() > usize::from(scale) {
+        return wrong(format!("it has more than {scale} digits after the point"), "");
+    }
+    if before.trim_start_matches('0').len() > usize::from(precision - scale) {
+        return wrong("it is out of range", "");
+    }
+    Ok(Value::from(text.text.as_str()))
+}
+
+fn time(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    let written = text.text.as_str();
+    if let (true, Some(number)) = (text.plain, json_number(written)) {
+        let suggestion = "add `epoch`, or write the date as a text";
+        return if epoch.is_some() {
+            Ok(Value::Number(number))
+        } else {
+            wrong("a bare number has no unit", suggestion)
+        };
+    }
+    let date = match column_type {
+        ColumnType::Date => written.parse::<jiff::civil::Date>().ok().filter(|_| written.len() == 10),
+        _ => date_of_time(written),
+    };
+    let Some(date) = date else {
+        return wrong(
+            "it is not a date or time",
+            "write `2026-11-01` for a date, `2026-11-01T12:00:00Z` for a time",
+        );
+    };
+    let years = match column_type {
+        ColumnType::Date => 1970..=2149,
+        ColumnType::DateTime { .. } => 1970..=2106,
+        _ => 1900..=2299,
+    };
+    if !years.contains(&date.year()) {
+        return wrong(format!("it is out of range, {} to {}", years.start(), years.end()), "");
+    }
+    Ok(Value::from(written))
+}
+
+fn date_of_time(written: &str) -> Option<jiff::civil::Date> {
+    // A date alone, or one with a zone in brackets, is no form a record may have either.
+    let has_time = matches!(written.as_bytes().get(10), Some(b'T' | b' ')) && !written.contains('[');
+    let stamp = written.parse::<jiff::Timestamp>().ok().filter(|_| has_time);
+    let stamped = stamp.map(|stamp| jiff::tz::Offset::UTC.to_datetime(stamp).date());
+    stamped.or_else(|| {
+        written.parse::<jiff::civil::DateTime>().ok().filter(|_| has_time).map(jiff::civil::DateTime::date)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::said;
+
+    fn value(yaml: &str, column_type: &str) -> Result<Value, String> {
+        let Ok(node) = said::read(yaml) else { return Err("not YAML".to_owned()) };
+        let column_type = column_type.parse().map_err(|error| format!("{error}"))?;
+        value_of(&node, &column_type, None).map_err(|error| match error {
+            NoValue::Told => "told".to_owned(),
+            NoValue::Wrong(wrong) => wrong.what,
+        })
+    }
+
+    #[test]
+    fn a_default_that_fits_becomes_the_json_a_record_would_hold() {
+        for (yaml, column_type, json) in [
+            ("unknown", "LowCardinality(String)", "\"unknown\""),
+            ("\"5\"", "String", "\"5\""),
+            ("null", "Nullable(UInt8)", "null"),
+            ("18446744073709551615", "UInt64", "18446744073709551615"),
+            ("-128", "Int8", "-128"),
+            ("1.50", "Decimal(10, 2)", "\"1.50\""),
+            ("1e3", "Float64", "1000.0"),
+            ("[1, 2]", "Array(UInt8)", "[1,2]"),
+            ("{ a: b }", "Map(String, String)", "{\"a\":\"b\"}"),
+            ("2026-11-01", "Date", "\"2026-11-01\""),
+            ("2026-11-01 12:00:00", "DateTime", "\"2026-11-01 12:00:00\""),
+            ("false", "Bool", "false"),
+        ] {
+            assert_eq!(
+                value(yaml, column_type).map(|value| value.to_string()),
+                Ok(json.to_owned()),
+                "{yaml} {column_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_default_of_another_type_is_a_mistake() {
+        for (yaml, column_type) in [
+            ("5", "String"),
+            ("true", "LowCardinality(String)"),
+            ("null", "String"),
+            ("256", "UInt8"),
+            ("-1", "UInt64"),
+            ("18446744073709551616", "UInt64"),
+            ("\"5\"", "UInt8"),
+            ("0x10", "UInt8"),
+            ("1.5", "Int32"),
+            (".inf", "Float64"),
+            ("1e300", "Float32"),
+            ("1.234", "Decimal(10, 2)"),
+            ("123456789", "Decimal(10, 2)"),
+            ("yes", "Bool"),
+            ("1700000000", "DateTime"),
+            ("1969-12-31", "Date"),
+            ("2026-13-01", "Date"),
+            ("2026-11-01", "DateTime"),
+            ("x", "Array(String)"),
+            ("[a]", "Map(String, String)"),
+            ("[a, null]", "Array(String)"),
+            ("{ a: b }", "String"),
+            ("1234", "UUID"),
+        ] {
+            assert!(value(yaml, column_type).is_err(), "{yaml} for {column_type}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The keys of one stream: one declaration each, in the order of the reference.
+
+use super::declared::MIB;
+use super::keys::Fallback::{Absent, Is, Required};
+use super::keys::{Choice, Key, Kind};
+
+/// `streams.<stream>`
+pub(super) const STREAM: &[Key] = &[
+    Key::new("from", Kind::Section(FROM), Required)
+        .doc("Where the records come from.")
+        .example("{ topic: app.requests }"),
+    Key::new("columns", Kind::Columns(COLUMN), Required)
+        .doc(
+            "The columns of the table and their ClickHouse types, in order. A type alone reads the \
+             field of the column's name; a map says more.",
+        )
+        .example("{ ts: DateTime64(3), service: LowCardinality(String) }"),
+    Key::new("table", Kind::Section(TABLE), Required)
+        .doc("The table that the rows go to.")
+        .example("{ order_by: [service, ts] }"),
+    Key::new("rollups", Kind::Named("rollup", ROLLUP), Absent("none"))
+        .doc("Materialized views with a target table each, exact on a retry like the table itself."),
+    Key::new("batch", Kind::Section(BATCH), Absent("every key its default"))
+        .doc("When a batch closes: at the first limit it reaches."),
+    Key::new("dead_letters", Kind::Section(DEAD_LETTERS), Absent("every key its default"))
+        .doc("What becomes of records that can't become a row."),
+    Key::new("lineage", Kind::SectionOrOff(LINEAGE), Absent("on, with the names below")).doc(
+        "Names of the three columns that say where a row came from. `false` leaves them out; then \
+             audit and the repair of old claims can't work.",
+    ),
+    Key::new(
+        "numbers",
+        Kind::Choice(Choice { now: &["strict"], also: &[], later: &["coerce"] }),
+        Is("strict"),
+    )
+    .doc(
+        "Whether a text may stand for a number. Strictly: it may not, and the record is a dead \
+             letter.",
+    )
+    .example("strict"),
+    Key::new(
+        "unknown_fields",
+        Kind::Choice(Choice { now: &["ignore"], also: &[], later: &["keep_in"] }),
+        Is("ignore"),
+    )
+    .doc("What becomes of fields that no column reads.")
+    .example("ignore"),
+    Key::new(
+        "values",
+        Kind::Choice(Choice { now: &["one"], also: &[], later: &["lines", "array"] }),
+        Is("one"),
+    )
+    .doc("What one Kafka message holds: one record.")
+    .example("one"),
+];
+
+const FROM: &[Key] = &[
+    Key::new("topic", Kind::Text, Required).doc("The Kafka topic.").example("app.requests"),
+    Key::new("format", Kind::Choice(Choice { now: &["json"], also: &[], later: LATER_FORMATS }), Is("json"))
+        .doc("How the records are encoded.")
+        .example("json"),
+];
+
+const LATER_FORMATS: &[&str] = &["avro", "protobuf", "csv", "tsv", "msgpack", "raw"];
+
+/// `streams.<stream>.columns.<column>`, the form with a map.
+pub(super) const COLUMN: &[Key] = &[
+    Key::new("type", Kind::ColumnType, Required)
+        .doc("The column's type, as ClickHouse writes it.")
+        .example("\"Nullable(String)\""),
+    Key::new("from", Kind::Texts, Absent("the field of the column's name"))
+        .doc("Path into the record: `geo.city`, or a list where a name holds a dot.")
+        .example("geo.city"),
+    Key::new(
+        "default",
+        Kind::Json,
+        Absent("a missing field is a dead letter, or NULL where the type takes it"),
+    )
+    .doc(
+        "The value where the field is missing. It has to fit the type; a decimal keeps its digits \
+             as written.",
+    )
+    .example("unknown"),
+    Key::new("epoch", Kind::Choice(EPOCH), Absent("a bare number is a dead letter"))
+        .doc(
+            "What a number in a column of dates or times counts since 1970-01-01 UTC. `s`, `ms`, `us` \
+             and `ns` are accepted too.",
+        )
+        .example("milliseconds"),
+];
+
+const EPOCH: Choice = Choice {
+    now: &["seconds", "milliseconds", "microseconds", "nanoseconds"],
+    also: &[("s", "seconds"), ("ms", "milliseconds"), ("us", "microseconds"), ("ns", "nanoseconds")],
+    later: &[],
+};
+
+const TABLE: &[Key] = &[
+    Key::new("name", Kind::Text, Absent("the stream's name"))
+        .doc("The table: `name`, or `database.name`.")
+        .example("requests"),
+    Key::new("order_by", Kind::Texts, Required)
+        .doc("Sorting key: columns or expressions, the one filtered by most first.")
+        .example("[service, endpoint, ts]"),
+    Key::new("partition_by", Kind::Text, Absent("one partition"))
+        .doc(
+            "Partition key: an expression of the row alone. Keep it coarse, a month rather than a \
+             day: each insert makes a part per partition it touches.",
+        )
+        .example("toYYYYMM(ts)"),
+    Key::new("ttl", Kind::Text, Absent("rows are kept"))
+        .doc("When rows are removed: an expression.")
+        .example("ts + INTERVAL 13 MONTH"),
+];
+
+pub(super) const ROLLUP: &[Key] = &[
+    Key::new("every", Kind::Text, Required)
+        .doc("Width of a time bucket and the column with the time: `<number> <unit> of <column>`.")
+        .example("1 minute of ts"),
+    Key::new("dimensions", Kind::Texts, Absent("none: one row per bucket"))
+        .doc("Columns to group by.")
+        .example("[service, endpoint]"),
+    Key::new("metrics", Kind::Pairs("metric names to aggregate expressions"), Required)
+        .doc("What is counted: a name and an aggregate expression each, as in a `SELECT`.")
+        .example("{ requests: count(), p99_ms: \"quantile(0.99)(duration_ms)\" }"),
+];
+
+const BATCH: &[Key] = &[
+    Key::new("freshness", Kind::Duration(10, 600_000), Is("1s"))
+        .doc(
+            "Age at which a batch closes: how old a row is at most before it is inserted, as long as \
+             ClickHouse keeps up.",
+        )
+        .example("5s"),
+    Key::new("rows", Kind::Number(1, 50_000_000), Is("1000000"))
+        .doc("Rows at which a batch closes.")
+        .example("500000"),
+    Key::new("bytes", Kind::Size(1024, 1024 * MIB), Is("128MiB"))
+        .doc(
+            "Bytes of decoded columns at which a batch closes; at most `process.memory` divided by \
+             `process.lanes`. Where it is not set, it is lowered to what each lane of each stream can \
+             have.",
+        )
+        .example("64MiB"),
+];
+
+const DEAD_LETTERS: &[Key] = &[
+    Key::new("table", Kind::Flag, Is("true"))
+        .doc(
+            "Keep them in the table `pumphouse.dead_letters`, with coordinates, bytes and reason. \
+             Without it they are counted and gone.",
+        )
+        .example("true"),
+    Key::new("topic", Kind::Later, Absent("none")).doc("A Kafka topic for them.").example("null"),
+];
+
+const LINEAGE: &[Key] = &[
+    Key::new("partition", Kind::Text, Is("_partition"))
+        .doc("Column of the Kafka partition, `UInt32`.")
+        .example("_partition"),
+    Key::new("offset", Kind::Text, Is("_offset")).doc("Column of the offset, `UInt64`.").example("_offset"),
+    Key::new("ingested_at", Kind::Text, Is("_ingested_at"))
+        .doc(
+            "Column of the time the batch was claimed, `DateTime64(3)`: the same for all rows of a \
+             batch, and on a retry.",
+        )
+        .example("_ingested_at"),
+];

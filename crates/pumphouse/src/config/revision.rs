@@ -1,0 +1,200 @@
+//! What a configuration means as one printable value without its secrets, and the two fingerprints taken of it:
+//! the revision of the whole, and the shape of one stream's rows. Does not store either.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::settings::{
+    ClickHouse, Column, Compression, EpochUnit, Kafka, LogFormat, Process, Settings, StartFrom, Stream,
+};
+use super::{kafka_properties, scalar};
+
+impl Settings {
+    /// The effective settings as JSON, defaults included, in the keys of the file; secrets are `[redacted]`.
+    #[must_use]
+    pub fn to_redacted_json(&self) -> Value {
+        let streams: serde_json::Map<String, Value> =
+            self.streams.iter().map(|(name, stream)| (name.clone(), stream_json(stream))).collect();
+        json!({
+            "revision": self.revision,
+            "clickhouse": clickhouse_json(&self.clickhouse),
+            "kafka": kafka_json(&self.kafka),
+            "process": process_json(&self.process),
+            "streams": streams,
+        })
+    }
+}
+
+const REDACTED: &str = "[redacted]";
+
+fn clickhouse_json(clickhouse: &ClickHouse) -> Value {
+    let compression = match clickhouse.compression {
+        Compression::None => "none",
+        Compression::Lz4 => "lz4",
+        Compression::Zstd => "zstd",
+    };
+    json!({
+        "url": clickhouse.urls,
+        "database": clickhouse.database,
+        "user": clickhouse.user,
+        "password": REDACTED,
+        "connect_timeout": duration(clickhouse.connect_timeout),
+        "insert_timeout": duration(clickhouse.insert_timeout),
+        "query_timeout": duration(clickhouse.query_timeout),
+        "start_retries": clickhouse.start_retries,
+        "start_retry_every": duration(clickhouse.start_retry_every),
+        "compression": compression,
+        "settings": clickhouse.settings,
+        "allow_untested_server": clickhouse.allow_untested_server,
+    })
+}
+
+fn kafka_json(kafka: &Kafka) -> Value {
+    let start_from = match kafka.start_from {
+        StartFrom::Earliest => "earliest".to_owned(),
+        StartFrom::Latest => "latest".to_owned(),
+        StartFrom::Time(milliseconds) => jiff::Timestamp::from_millisecond(milliseconds)
+            .map_or_else(|_| milliseconds.to_string(), |time| time.to_string()),
+    };
+    let properties: serde_json::Map<String, Value> = kafka
+        .properties
+        .iter()
+        .map(|(name, value)| {
+            let shown = if kafka_properties::is_secret(name) { REDACTED } else { value.reveal() };
+            (name.clone(), Value::from(shown))
+        })
+        .collect();
+    json!({ "brokers": kafka.brokers, "group": kafka.group, "start_from": start_from, "properties": properties })
+}
+
+fn process_json(process: &Process) -> Value {
+    json!({
+        "lanes": process.lanes,
+        "memory": scalar::show_size(process.memory),
+        "processes_max": process.processes_max,
+        "drain_timeout": duration(process.drain_timeout),
+        "listen": process.listen.address.to_string(),
+        "log": if process.log == LogFormat::Json { "json" } else { "text" },
+    })
+}
+
+fn stream_json(stream: &Stream) -> Value {
+    let columns: Vec<Value> = stream.columns.iter().map(column_json).collect();
+    let rollups: serde_json::Map<String, Value> = stream
+        .rollups
+        .iter()
+        .map(|(name, rollup)| {
+            let every = format!("{} of {}", rollup.every, rollup.time);
+            let rollup =
+                json!({ "every": every, "dimensions": rollup.dimensions, "metrics": rollup.metrics });
+            (name.clone(), rollup)
+        })
+        .collect();
+    json!({
+        "from": { "topic": stream.topic, "format": "json" },
+        "columns": columns,
+        "table": {
+            "name": format!("{}.{}", stream.table.database, stream.table.name),
+            "order_by": stream.table.order_by,
+            "partition_by": stream.table.partition_by,
+            "ttl": stream.table.ttl,
+        },
+        "rollups": rollups,
+        "batch": {
+            "freshness": duration(stream.batch.freshness),
+            "rows": stream.batch.rows,
+            "bytes": scalar::show_size(stream.batch.bytes.get()),
+        },
+        "dead_letters": { "table": stream.dead_letters },
+        "lineage": lineage_json(stream),
+    })
+}
+
+fn lineage_json(stream: &Stream) -> Value {
+    stream.lineage.as_ref().map_or(Value::Bool(false), |lineage| {
+        json!({
+            "partition": lineage.partition,
+            "offset": lineage.offset,
+            "ingested_at": lineage.ingested_at,
+        })
+    })
+}
+
+fn column_json(column: &Column) -> Value {
+    let mut object = serde_json::Map::new();
+    object.insert("name".to_owned(), Value::from(column.name.as_str()));
+    object.insert("type".to_owned(), Value::from(column.column_type.to_string()));
+    object.insert("from".to_owned(), Value::from(column.from.clone()));
+    if let Some(default) = &column.default {
+        object.insert("default".to_owned(), default.clone());
+    }
+    if let Some(epoch) = column.epoch {
+        let word = match epoch {
+            EpochUnit::Seconds => "seconds",
+            EpochUnit::Milliseconds => "milliseconds",
+            EpochUnit::Microseconds => "microseconds",
+            EpochUnit::Nanoseconds => "nanoseconds",
+        };
+        object.insert("epoch".to_owned(), Value::from(word));
+    }
+    Value::Object(object)
+}
+
+fn duration(duration: Duration) -> String {
+    scalar::show_duration(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The first 12 hexadecimal digits of the SHA-256 of what the settings mean, secrets left out.
+pub(super) fn of(settings: &Settings) -> String {
+    let mut meaning = settings.to_redacted_json();
+    if let Value::Object(object) = &mut meaning {
+        object.remove("revision");
+    }
+    let digest = Sha256::digest(canonical(&meaning));
+    digest.iter().take(6).fold(String::new(), |mut hex, byte| {
+        // Writing into a String can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// A fingerprint of what shapes the rows of a stream. A claim carries it, so that it is never rebuilt with
+/// another shape. The order of columns, rollups and limits are no part of it: they change no row.
+#[must_use]
+pub fn shape_hash(stream: &Stream) -> u32 {
+    let mut columns: Vec<&Column> = stream.columns.iter().collect();
+    columns.sort_by(|a, b| a.name.cmp(&b.name));
+    let columns: Vec<Value> = columns.into_iter().map(column_json).collect();
+    let shape = json!({
+        "version": 1,
+        "format": "json",
+        "columns": columns,
+        "tables": [[stream.table.database, stream.table.name]],
+        "lineage": lineage_json(stream),
+        "dead_letters": stream.dead_letters,
+    });
+    let digest = Sha256::digest(canonical(&shape));
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// JSON with the keys of each object in order, whatever order the map keeps.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(object) => {
+            let mut entries: Vec<_> = object.iter().collect();
+            entries.sort_by_key(|(name, _)| *name);
+            let entries: Vec<String> = entries
+                .into_iter()
+                .map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)))
+                .collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::Array(values) => {
+            format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        scalar => scalar.to_string(),
+    }
+}

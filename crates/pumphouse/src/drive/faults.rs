@@ -1,0 +1,128 @@
+//! The operator's sentence for each reason a lane halts. Decides nothing; the core already did.
+
+use std::collections::BTreeMap;
+
+use pumphouse_core::claim::Claim;
+use pumphouse_core::offset::{Partition, Range};
+use pumphouse_core::verdict::{Halt, Refusal};
+use rdkafka::error::KafkaError;
+
+use crate::config::settings::Stream;
+use crate::decode::ColumnFault;
+use crate::fault::{Code, Fault};
+use crate::sink::insert;
+
+/// Ranges of a claim that a message names; the rest is counted.
+const RANGES_SHOWN_MAX: usize = 8;
+
+/// Why the stream's lane halted, for people.
+#[must_use]
+pub(super) fn halted(stream: &Stream, reason: &Halt) -> Fault {
+    let on = format!("stream `{}`", stream.name);
+    match reason {
+        Halt::Refused(batch, refusal) => refused(stream, *refusal, &batch.to_string()),
+        Halt::OutOfRange { partition, missing } => Fault::new(
+            Code::OffsetOutOfRange,
+            format!("topic `{}`, partition {partition}", stream.topic),
+            format!("the group's position {} is behind the log's end {}", missing.to, missing.from),
+        ),
+        Halt::RecordsGone { partition, missing } => Fault::new(
+            Code::RecordsGone,
+            format!("topic `{}`, partition {partition}", stream.topic),
+            format!("offsets {missing} were never read and Kafka no longer holds them"),
+        ),
+        Halt::Shape(claim) => shape(claim, &into_table(stream)),
+        Halt::TooOld(claim) => Fault::new(
+            Code::ClaimTooOld,
+            into_table(stream),
+            format!("{} is in doubt for longer than ClickHouse surely remembers its token", told(claim)),
+        ),
+        Halt::Undecidable(claim) => Fault::new(
+            Code::ClaimUndecided,
+            into_table(stream),
+            format!("neither Kafka's metadata nor the table can tell whether {} landed", told(claim)),
+        ),
+        Halt::Gone { batch, partition, range } => Fault::new(
+            Code::ClaimedRangeGone,
+            format!("topic `{}`, partition {partition}, {}", stream.topic, into_table(stream)),
+            format!("batch {batch} claims offsets {range}, which Kafka no longer holds"),
+        ),
+        Halt::MetadataTooLarge => {
+            Fault::new(Code::MetadataTooLarge, on, "the broker takes less metadata than a claim needs")
+                .advise("set offset.metadata.max.bytes to 4096 (the default) or more")
+        }
+    }
+}
+
+fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
+    let code = insert::code_of(refusal).unwrap_or(Code::InsertUnknown);
+    let on = format!("insert into `{}.{}`", stream.table.database, stream.table.name);
+    Fault::new(
+        code,
+        on,
+        format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"),
+    )
+}
+
+fn shape(claim: &Claim, on: &str) -> Fault {
+    let (batch, revision) = (told(claim), &claim.revision);
+    let what =
+        format!("{batch} was claimed under revision {revision}, whose columns or tables differ from these");
+    Fault::new(Code::ClaimShapeDiffers, on, what)
+        .advise(format!("run revision {revision} until it has drained, then this one"))
+}
+
+fn into_table(stream: &Stream) -> String {
+    format!("stream `{}` into `{}.{}`", stream.name, stream.table.database, stream.table.name)
+}
+
+/// The batch, and which offsets a person has to look for.
+fn told(claim: &Claim) -> String {
+    format!("batch {} ({})", claim.id, ranges(&claim.ranges))
+}
+
+fn ranges(ranges: &BTreeMap<Partition, Range>) -> String {
+    let shown = ranges.iter().take(RANGES_SHOWN_MAX);
+    let mut text: Vec<String> =
+        shown.map(|(partition, range)| format!("partition {partition} {range}")).collect();
+    let more = ranges.len().saturating_sub(RANGES_SHOWN_MAX);
+    if more > 0 {
+        text.push(format!("and {more} more"));
+    }
+    text.join(", ")
+}
+
+/// The columns can't be decoded into.
+#[must_use]
+pub(super) fn columns(stream: &Stream, error: &ColumnFault) -> Fault {
+    Fault::new(Code::ConfigurationMistakes, format!("stream `{}`", stream.name), error.to_string())
+}
+
+/// Kafka's client could not be made or was refused.
+#[must_use]
+pub(super) fn client(stream: &Stream, error: &KafkaError) -> Fault {
+    Fault::new(Code::KafkaRefuses, format!("topic `{}`", stream.topic), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use pumphouse_core::offset::Offset;
+
+    use super::*;
+
+    fn claimed(partitions: u32) -> BTreeMap<Partition, Range> {
+        (0..partitions).map(|p| (Partition(p), Range::new(Offset(1200), Offset(1800)))).collect()
+    }
+
+    #[test]
+    fn a_claim_is_told_with_its_partitions_and_ranges() {
+        assert_eq!(ranges(&claimed(2)), "partition 0 [1200, 1800), partition 1 [1200, 1800)");
+    }
+
+    #[test]
+    fn of_a_wide_claim_eight_ranges_are_told_and_the_rest_is_counted() {
+        let text = ranges(&claimed(128));
+        assert_eq!(text.matches("partition").count(), RANGES_SHOWN_MAX);
+        assert!(text.ends_with("partition 7 [1200, 1800), and 120 more"), "{text}");
+    }
+}

@@ -1,0 +1,426 @@
+//! One lane's thread: polls its membership, feeds the pump with facts, carries out its orders.
+//!
+//! Everything that Kafka requires to happen in order (poll, assignment, commits) happens on this thread; what
+//! takes long (inserts, reading a claim again, asking Kafka what is stored) happens elsewhere and comes back
+//! as an [`Answer`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use pumphouse_core::batch::Filled;
+use pumphouse_core::claim::BatchId;
+use pumphouse_core::lane::Stored;
+use pumphouse_core::moment::Time;
+use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::clock::Clock;
+use super::faults;
+use super::report::LaneReport;
+use crate::config::settings::{Settings, Stream};
+use crate::decode::OpenBatch;
+use crate::fault::{Code, Fault};
+use crate::sink::insert::Sink;
+use crate::sink::payload::Payload;
+use crate::source::kafka::membership::{Event, Membership};
+use crate::telemetry::event;
+
+/// Longest sleep while nothing happens; every event wakes the thread earlier.
+const IDLE_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How often lag and memory are noted.
+const STANDING_EVERY: Duration = Duration::from_millis(500);
+/// How often the same failure of Kafka's client is logged.
+const SAME_FAILURE_EVERY: Duration = Duration::from_secs(10);
+/// How long an offset commit may stay unanswered before the membership ends.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers that may wait for a lane. In use are a handful: one question to Kafka, one read, one insert per table,
+/// one order to drain, and what an earlier membership still has under way. Where it is full the sender waits;
+/// that is never the lane's own thread, which alone takes them out and sends itself nothing.
+pub(super) const ANSWERS_MAX: usize = 256;
+
+/// An answer and the membership it belongs to.
+pub type Numbered = (u64, Answer);
+
+/// What a lane shares with the process.
+pub struct Shared {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The stream.
+    pub stream: Stream,
+    /// The way into ClickHouse.
+    pub sink: Arc<Sink>,
+    /// The clocks.
+    pub clock: Arc<Clock>,
+    /// Where what takes long is run.
+    pub runtime: tokio::runtime::Handle,
+    /// Properties of a member of the group.
+    pub member: ClientConfig,
+    /// Properties of a reader beside it.
+    pub reader: ClientConfig,
+    /// How long a claimed batch may take to land once its partitions are asked back.
+    pub revoke_wait: Duration,
+}
+
+/// What comes back to the lane's thread.
+pub enum Answer {
+    /// A fact about something the pump ordered.
+    Fact(Input),
+    /// What Kafka holds for newly assigned partitions.
+    Assigned(BTreeMap<Partition, Stored>),
+    /// The ends of a partition's log, asked for because fetching failed there.
+    Ends {
+        /// The partition.
+        partition: Partition,
+        /// The first offset in the log.
+        low: Offset,
+        /// The end of the log.
+        high: Offset,
+    },
+    /// A claimed batch, built again.
+    Rebuilt(BatchId, Arc<Payload>, Filled),
+    /// The process wants the lane to settle what is open and leave until then.
+    Drain(Time),
+}
+
+/// Sends answers to a lane and wakes it.
+#[derive(Clone)]
+pub struct Mailbox {
+    /// Answers of an earlier membership are dropped.
+    pub(super) epoch: u64,
+    pub(super) sender: SyncSender<Numbered>,
+    pub(super) thread: Thread,
+    /// Set when the answer is no longer wanted.
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+impl Mailbox {
+    /// Delivers an answer. Not to be called on the lane's own thread: it may wait for that.
+    pub fn send(&self, answer: Answer) {
+        // A lane that has ended needs no answers.
+        let _ = self.sender.send((self.epoch, answer));
+        self.thread.unpark();
+    }
+
+    /// Whether nobody waits for the answer any more.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// How a lane ended.
+#[derive(Debug)]
+pub enum End {
+    /// It left the group with nothing open, or at the end of its time.
+    Left,
+    /// A person is needed.
+    Halted(Box<Fault>),
+}
+
+/// One lane.
+pub struct Lane {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pump: Pump,
+    pub(super) membership: Membership,
+    pub(super) owned: BTreeSet<Partition>,
+    pub(super) open: OpenBatch,
+    pub(super) times: Vec<(i64, u64)>,
+    pub(super) strays: BTreeMap<Partition, VecDeque<OwnedMessage>>,
+    pub(super) payloads: BTreeMap<BatchId, Arc<Payload>>,
+    pub(super) commit: Option<(CommitId, Time)>,
+    pub(super) mailbox: Mailbox,
+    pub(super) report: Arc<LaneReport>,
+    pub(super) end: Option<End>,
+    pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
+    /// The group asked us to take an assignment without partitions.
+    pub(super) nothing_assigned: bool,
+    last_failure: (Option<RDKafkaErrorCode>, Time),
+    standing_due: Time,
+    answers: Receiver<Numbered>,
+}
+
+impl Lane {
+    /// Joins the group. To be called on the lane's own thread.
+    ///
+    /// # Errors
+    /// PH-0013 where Kafka's client can't be made, PH-0001 where the columns can't be decoded into.
+    pub fn join(
+        shared: Arc<Shared>,
+        pump: Pump,
+        report: Arc<LaneReport>,
+        (sender, answers): (SyncSender<Numbered>, Receiver<Numbered>),
+    ) -> Result<Self, Fault> {
+        let open = OpenBatch::new(&shared.stream, &shared.settings.revision)
+            .map_err(|error| faults::columns(&shared.stream, &error))?;
+        let membership = Membership::join(&shared.member, &shared.stream.topic)
+            .map_err(|error| faults::client(&shared.stream, &error))?;
+        let cancelled = Arc::default();
+        let mailbox = Mailbox { epoch: 1, sender, thread: thread::current(), cancelled };
+        Ok(Self {
+            shared,
+            pump,
+            membership,
+            owned: BTreeSet::new(),
+            open,
+            times: Vec::new(),
+            strays: BTreeMap::new(),
+            payloads: BTreeMap::new(),
+            commit: None,
+            mailbox,
+            report,
+            end: None,
+            fetch_failed: None,
+            nothing_assigned: false,
+            last_failure: (None, Time::default()),
+            standing_due: Time::default(),
+            answers,
+        })
+    }
+
+    /// Runs until the lane leaves or halts.
+    #[must_use]
+    pub fn run(mut self) -> End {
+        loop {
+            let mut busy = self.take_group_events();
+            busy |= self.take_commit_answer();
+            busy |= self.take_answers();
+            busy |= self.take_records();
+            self.heed_fetch_failure();
+            self.tick_when_due();
+            if let Some(end) = self.end.take() {
+                self.finish();
+                return end;
+            }
+            if !busy {
+                thread::park_timeout(self.pause());
+            }
+        }
+    }
+
+    /// Feeds one fact and carries out what follows.
+    pub(super) fn step(&mut self, input: Input) {
+        let effects = self.pump.step(&self.shared.clock.moment(), input);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn take_group_events(&mut self) -> bool {
+        let events = self.membership.poll();
+        let any = !events.is_empty();
+        for event in events {
+            match event {
+                Event::Assigned(partitions) => self.ask_stored(partitions),
+                Event::Revoked(partitions) => self.begin_release(partitions),
+                Event::Lost => self.lose(),
+                Event::Stray(message) => self.keep_stray(*message),
+                Event::Failed(error) => self.client_failed(&error),
+            }
+        }
+        any
+    }
+
+    fn begin_release(&mut self, partitions: BTreeSet<Partition>) {
+        tracing::info!(stream = %self.shared.stream.name, ?partitions, "{}", event::REVOKED);
+        let until = self.shared.clock.now().after(self.shared.revoke_wait);
+        self.step(Input::Revoking { partitions, until });
+    }
+
+    /// The membership is over; librdkafka joins again by itself.
+    fn lose(&mut self) {
+        tracing::warn!(stream = %self.shared.stream.name, "membership lost; joining again");
+        self.membership.forget();
+        self.begin_epoch();
+        self.step(Input::Lost);
+    }
+
+    /// From here on, answers to earlier questions do not count.
+    pub(super) fn begin_epoch(&mut self) {
+        self.mailbox.cancelled.store(true, Ordering::Relaxed);
+        self.mailbox.cancelled = Arc::default();
+        self.mailbox.epoch += 1;
+        self.commit = None;
+        self.nothing_assigned = false;
+        self.owned.clear();
+        self.strays.clear();
+        self.times.clear();
+        self.fetch_failed = None;
+    }
+
+    fn client_failed(&mut self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let refused = matches!(
+            code,
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed)
+        );
+        if fatal || refused {
+            let on = format!("topic `{}`", self.shared.stream.topic);
+            self.end = Some(End::Halted(Box::new(Fault::new(Code::KafkaRefuses, on, error.to_string()))));
+        } else {
+            self.log_failure(error);
+        }
+    }
+
+    /// While brokers are down the client says so many times a second.
+    fn log_failure(&mut self, error: &KafkaError) {
+        let now = self.shared.clock.now();
+        let (said, until) = &self.last_failure;
+        if *said != error.rdkafka_error_code() || now >= *until {
+            self.last_failure = (error.rdkafka_error_code(), now.after(SAME_FAILURE_EVERY));
+            tracing::warn!(stream = %self.shared.stream.name, %error, "Kafka's client reports a failure");
+        }
+    }
+
+    fn take_commit_answer(&mut self) -> bool {
+        let Some((id, until)) = self.commit else { return false };
+        let answer = match self.membership.commit_answer(id) {
+            Some(answer) => Some(answer),
+            None if self.shared.clock.now() >= until => None,
+            None => return false,
+        };
+        self.commit = None;
+        let judged =
+            answer.as_ref().map_or(Some(CommitFailure::Unknown), |a| judge_commit(a.error, &a.partitions));
+        let Some(failure) = judged else {
+            self.step(Input::Committed(id));
+            return true;
+        };
+        let errors = answer.map(|answer| (answer.error, answer.partitions));
+        let stream = &self.shared.stream.name;
+        if failure == CommitFailure::NotYet {
+            // Usual while a rebalance goes on, and repeated ten times a second.
+            tracing::debug!(stream, ?errors, "offset commit not stored yet");
+        } else {
+            let code = Code::CommitUnanswered.number();
+            tracing::warn!(stream, code, ?failure, ?errors, "offset commit failed");
+        }
+        self.step(Input::CommitFailed(id, failure));
+        true
+    }
+
+    fn take_answers(&mut self) -> bool {
+        let mut any = std::mem::take(&mut self.nothing_assigned);
+        if any {
+            self.accept(BTreeMap::new());
+        }
+        while let Ok((epoch, answer)) = self.answers.try_recv() {
+            any = true;
+            match answer {
+                Answer::Drain(until) => self.step(Input::Drain(until)),
+                _ if epoch != self.mailbox.epoch => {}
+                Answer::Fact(input) => self.step(input),
+                Answer::Assigned(stored) => self.accept(stored),
+                Answer::Ends { partition, low, high } => self.ends_known(partition, low, high),
+                Answer::Rebuilt(batch, payload, filled) => {
+                    self.payloads.insert(batch, payload);
+                    self.step(Input::Rebuilt(batch, filled));
+                }
+            }
+        }
+        any
+    }
+
+    /// Halts where the position lies outside the log; otherwise the client was wrong and begins anew.
+    fn ends_known(&mut self, partition: Partition, low: Offset, high: Offset) {
+        self.step(Input::OutOfRange { partition, low, high });
+        if self.end.is_none() {
+            self.rejoin();
+        }
+    }
+
+    fn accept(&mut self, stored: BTreeMap<Partition, Stored>) {
+        let starts = stored.iter().map(|(partition, stored)| (*partition, stored.offset)).collect();
+        if let Err(error) = self.membership.accept(&starts) {
+            tracing::warn!(stream = %self.shared.stream.name, %error, "assignment could not be taken");
+            return self.rejoin();
+        }
+        self.owned.extend(stored.keys());
+        tracing::info!(stream = %self.shared.stream.name, partitions = ?stored.keys().collect::<Vec<_>>(), "{}", event::ASSIGNED);
+        self.step(Input::Assigned(stored));
+    }
+
+    fn tick_when_due(&mut self) {
+        if self.pump.wake_at().is_some_and(|at| self.shared.clock.now() >= at) {
+            self.step(Input::Tick);
+        }
+        if self.shared.clock.now() >= self.standing_due {
+            self.standing_due = self.shared.clock.now().after(STANDING_EVERY);
+            self.pass_control_records();
+            self.report_standing();
+        }
+    }
+
+    fn report_standing(&self) {
+        let paused = self.pump.is_paused();
+        if self.report.pause_changed(paused) {
+            let name = if paused { event::PAUSED } else { event::RESUMED };
+            tracing::debug!(stream = %self.shared.stream.name, held_bytes = self.pump.held_bytes(), "{name}");
+        }
+        let committed = self.pump.committed_offsets();
+        let behind = committed.filter_map(|(partition, offset)| {
+            let (_, high) = self.membership.known_watermarks(partition)?;
+            Some(high.saturating_sub(offset.0))
+        });
+        self.report.standing(behind.sum(), self.pump.held_bytes());
+    }
+
+    fn pause(&self) -> Duration {
+        let commit = self.commit.map(|(_, until)| until);
+        let due = [commit, self.pump.wake_at()].into_iter().flatten().min();
+        due.map_or(IDLE_PAUSE_MAX, |at| self.shared.clock.until(at)).min(IDLE_PAUSE_MAX)
+    }
+
+    fn finish(self) {
+        self.mailbox.cancelled.store(true, Ordering::Relaxed);
+        let closing = self.membership.close();
+        if closing.join().is_err() {
+            tracing::error!("the consumer could not be closed");
+        }
+    }
+}
+
+/// What a commit's answer means: `None` for stored everywhere.
+///
+/// | answer | meaning |
+/// |---|---|
+/// | no error anywhere | stored |
+/// | metadata too large | the broker takes less than a claim needs |
+/// | an error of the group for all: rebalance, older generation, coordinator loading or moved | nothing stored, again later |
+/// | anything else: one partition failed, no answer, member unknown | what is stored has to be read |
+///
+/// An older generation is the usual answer while a cooperative rebalance goes on: the coordinator checks it before
+/// it stores anything, and librdkafka stamps the newer one on the next try. A member that is truly out never gets
+/// a newer one before it was told that its assignment is lost.
+fn judge_commit(error: RDKafkaRespErr, partitions: &[RDKafkaRespErr]) -> Option<CommitFailure> {
+    use RDKafkaRespErr as E;
+    let ok = E::RD_KAFKA_RESP_ERR_NO_ERROR;
+    if error == ok && partitions.iter().all(|partition| *partition == ok) {
+        return None;
+    }
+    if partitions.contains(&E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE) {
+        return Some(CommitFailure::TooLarge);
+    }
+    let later = [
+        E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+        E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+        E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+    ];
+    let all_later = !partitions.is_empty() && partitions.iter().all(|partition| later.contains(partition));
+    Some(if all_later { CommitFailure::NotYet } else { CommitFailure::Unknown })
+}
+
+pub(super) const fn commit_timeout() -> Duration {
+    COMMIT_TIMEOUT
+}

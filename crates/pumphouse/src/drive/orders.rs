@@ -1,0 +1,219 @@
+//! Carries out the pump's orders. What takes long goes to another thread and comes back as an answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use pumphouse_core::batch::{CloseReason, Filled};
+use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
+use rdkafka::error::KafkaResult;
+
+use super::lane::{Answer, End, Lane, Mailbox, Shared, commit_timeout};
+use super::{faults, ready};
+use crate::decode::OpenBatch;
+use crate::sink::insert::Order;
+use crate::sink::payload::Payload;
+use crate::sink::probe;
+use crate::source::kafka::lookup;
+use crate::source::kafka::membership::Membership;
+use crate::source::kafka::reader::{self, ReadError};
+use crate::telemetry::event;
+
+/// Pause before Kafka or ClickHouse is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+impl Lane {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Commit(id, entries) => self.send_commit(id, &entries),
+            Effect::Seal(claim, reason) => self.seal(&claim, reason),
+            Effect::DropRows(partitions) => {
+                self.open.drop_partitions(&partitions.into_iter().map(|partition| partition.0).collect());
+            }
+            Effect::Insert { claim, table, deadline, attempt } => {
+                self.insert(Order { claim, table, deadline, attempt });
+            }
+            Effect::Forget(batch, outcome) => self.forget(batch, outcome),
+            Effect::ReadStored(claim) => self.read_stored(claim),
+            Effect::Rebuild(claim) => self.rebuild(claim),
+            Effect::Probe(claim) => self.probe(claim),
+            Effect::Release(partitions) => self.release(&partitions),
+            Effect::Rejoin => self.rejoin(),
+            Effect::Leave => self.end = Some(End::Left),
+            Effect::Halt(reason) => {
+                let fault = faults::halted(&self.shared.stream, &reason);
+                self.end = Some(End::Halted(Box::new(fault)));
+            }
+        }
+    }
+
+    fn send_commit(&mut self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
+        match self.membership.commit(id, entries) {
+            Ok(()) => self.commit = Some((id, self.shared.clock.now().after(commit_timeout()))),
+            Err(error) => {
+                tracing::warn!(stream = %self.shared.stream.name, %error, "offset commit could not be sent");
+                self.step(Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+        }
+    }
+
+    fn seal(&mut self, claim: &Claim, reason: CloseReason) {
+        let sealed = self.open.seal(claim.claimed_at.0);
+        let times = std::mem::take(&mut self.times);
+        let compression = ready::compression(self.shared.settings.clickhouse.compression);
+        let payload = Arc::new(Payload::new(vec![sealed.rows, sealed.dead_letters], compression, times));
+        tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
+            dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
+        self.payloads.insert(claim.id, Arc::clone(&payload));
+        // Encoded while the claim is on its way.
+        self.shared.runtime.spawn(async move { payload.body(0).await.map(|_| ()) });
+    }
+
+    fn insert(&self, order: Order) {
+        let Some(payload) = self.payloads.get(&order.claim.id).cloned() else { return };
+        let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        self.shared.runtime.spawn(async move {
+            let fact = sink.insert(&order, &payload).await;
+            mailbox.send(Answer::Fact(fact));
+        });
+    }
+
+    fn forget(&mut self, batch: BatchId, outcome: Outcome) {
+        let payload = self.payloads.remove(&batch);
+        if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {
+            let now = self.shared.clock.server().0;
+            let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
+            self.report.settled(payload.rows, payload.dead_letters, payload.times.iter().map(age));
+        }
+        let (stream, rows) = (&self.shared.stream.name, payload.map_or(0, |payload| payload.rows));
+        match outcome {
+            Outcome::Settled => tracing::debug!(stream, %batch, rows, "{}", event::BATCH_SETTLED),
+            found => tracing::info!(stream, %batch, outcome = ?found, rows, "{}", event::RECOVERED),
+        }
+    }
+
+    fn release(&mut self, partitions: &BTreeSet<Partition>) {
+        self.owned.retain(|partition| !partitions.contains(partition));
+        self.strays.retain(|partition, _| !partitions.contains(partition));
+        if let Err(error) = self.membership.release(partitions) {
+            tracing::warn!(stream = %self.shared.stream.name, %error, "partitions could not be given back");
+            self.rejoin();
+        }
+    }
+
+    /// Ends the membership, which fences what is under way, and joins as a new member.
+    pub(super) fn rejoin(&mut self) {
+        self.begin_epoch();
+        match Membership::join(&self.shared.member, &self.shared.stream.topic) {
+            Ok(new) => {
+                // The old member leaves on a thread of its own; the group waits for it, not we.
+                drop(std::mem::replace(&mut self.membership, new).close());
+                self.step(Input::Lost);
+            }
+            Err(error) => {
+                let fault = faults::client(&self.shared.stream, &error);
+                self.end = Some(End::Halted(Box::new(fault)));
+            }
+        }
+    }
+
+    /// Asks what Kafka holds for newly assigned partitions.
+    pub(super) fn ask_stored(&mut self, partitions: BTreeSet<Partition>) {
+        if partitions.is_empty() {
+            self.nothing_assigned = true;
+            return;
+        }
+        let (client, shared) = (self.membership.client(), Arc::clone(&self.shared));
+        self.ask(move |mailbox| {
+            let stored = || {
+                lookup::stored(&*client, &shared.stream.topic, &partitions, shared.settings.kafka.start_from)
+            };
+            if let Some(stored) = until_answered(mailbox, "committed offsets", stored) {
+                mailbox.send(Answer::Assigned(stored));
+            }
+        });
+    }
+
+    fn read_stored(&self, claim: Claim) {
+        let (client, shared) = (self.membership.client(), Arc::clone(&self.shared));
+        self.ask(move |mailbox| {
+            let partitions = claim.ranges.keys().copied().collect();
+            let stored = || {
+                lookup::stored(&*client, &shared.stream.topic, &partitions, shared.settings.kafka.start_from)
+            };
+            if let Some(stored) = until_answered(mailbox, "committed offsets of a claim", stored) {
+                mailbox.send(Answer::Fact(Input::StoredRead(claim.id, stored)));
+            }
+        });
+    }
+
+    fn rebuild(&self, claim: Claim) {
+        let shared = Arc::clone(&self.shared);
+        tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(), "reading a found claim again");
+        self.ask(move |mailbox| {
+            while !mailbox.is_cancelled() {
+                match rebuilt(&shared, &claim, mailbox) {
+                    Ok(answer) => return mailbox.send(answer),
+                    Err(ReadError::Cancelled) => return,
+                    Err(ReadError::Gone(partition, range)) => {
+                        return mailbox.send(Answer::Fact(Input::Gone(claim.id, partition, range)));
+                    }
+                    Err(ReadError::Kafka(error)) => {
+                        tracing::warn!(batch = %claim.id, %error, "a claim can't be read again yet");
+                        thread::sleep(AGAIN_AFTER);
+                    }
+                }
+            }
+        });
+    }
+
+    fn probe(&self, claim: Claim) {
+        let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        self.shared.runtime.spawn(async move {
+            while !mailbox.is_cancelled() {
+                match probe::landed(&sink, &claim).await {
+                    Ok(landed) => return mailbox.send(Answer::Fact(Input::Probed(claim.id, landed))),
+                    Err(error) => tracing::warn!(batch = %claim.id, %error, "the table can't be asked yet"),
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        });
+    }
+
+    fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
+        let mailbox = self.mailbox.clone();
+        self.shared.runtime.spawn_blocking(move || work(&mailbox));
+    }
+}
+
+/// Asks Kafka until it answers or nobody wants to know any more.
+fn until_answered<T>(mailbox: &Mailbox, what: &str, question: impl Fn() -> KafkaResult<T>) -> Option<T> {
+    while !mailbox.is_cancelled() {
+        match question() {
+            Ok(answer) => return Some(answer),
+            Err(error) => tracing::warn!(%error, "{what} can't be read yet"),
+        }
+        thread::sleep(AGAIN_AFTER);
+    }
+    None
+}
+
+/// The same rows as the claim's first owner decoded: same records, same shape, same time.
+fn rebuilt(shared: &Shared, claim: &Claim, mailbox: &Mailbox) -> Result<Answer, ReadError> {
+    let mut open = OpenBatch::new(&shared.stream, &shared.settings.revision)
+        .expect("the lane decodes into the same columns already");
+    let mut times = Vec::new();
+    let topic = &shared.stream.topic;
+    reader::read_ranges(&shared.reader, topic, &claim.ranges, &mailbox.cancelled, &mut |record| {
+        open.push(record);
+        times.extend(record.timestamp_ms.filter(|_| times.is_empty()).map(|time| (time, 1)));
+    })?;
+    let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
+    let sealed = open.seal(claim.claimed_at.0);
+    let compression = ready::compression(shared.settings.clickhouse.compression);
+    let payload = Payload::new(vec![sealed.rows, sealed.dead_letters], compression, times);
+    Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
+}

@@ -1,0 +1,273 @@
+//! The process: starts the lanes of every stream, passes signals on, reports, ends with the right code.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use pumphouse_clickhouse::client::{Client, QueryError};
+use pumphouse_core::batch::BatchPolicy;
+use pumphouse_core::moment::Time;
+use pumphouse_core::pump::{Policy, Pump};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc as channel;
+
+use super::clock::Clock;
+use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
+use super::ready;
+use super::report::{self, LaneReport};
+use crate::config::settings::{Settings, Stream};
+use crate::config::shape_hash;
+use crate::fault::{Code, Exit, Fault};
+use crate::sink::insert::Sink;
+use crate::sink::target::Target;
+use crate::source::kafka::properties;
+use crate::telemetry::{self, event};
+
+/// How often the progress of each stream is logged.
+const REPORT_EVERY: Duration = Duration::from_mins(1);
+/// How often ClickHouse's clock is read.
+const CLOCK_EVERY: Duration = Duration::from_secs(15);
+/// Longest time a claimed batch may hold up a rebalance.
+const REVOKE_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Kafka's `max.poll.interval.ms` where none is configured: the time a rebalance may take.
+const REBALANCE_TIME: Duration = Duration::from_mins(5);
+/// Signals closer together than this are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+/// Part of a lane's memory that one batch may take: one is open while another is on its way.
+const BATCH_SHARE: u64 = 2;
+/// Part of the process's memory that lanes may fill with rows; the rest is Kafka's queues and encoded bodies.
+const ROWS_SHARE: u64 = 3;
+
+/// One stream that is ready to run.
+pub struct ReadyStream {
+    /// The stream.
+    pub stream: Stream,
+    /// Its tables.
+    pub targets: Vec<Target>,
+    /// How long ClickHouse surely remembers a token.
+    pub safe_age: Duration,
+    /// Partitions of its topic.
+    pub partitions: usize,
+}
+
+/// Why the lanes did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A server has to be mended first.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The system gave no thread.
+    #[error(
+        "a lane's thread can't be started: {0}; free memory or raise the limit of processes, then start again"
+    )]
+    Thread(#[source] io::Error),
+    /// The system gave no signals.
+    #[error("signals can't be heard, so the process could not drain: {0}; start it again")]
+    Signals(#[source] io::Error),
+}
+
+struct RunningLane {
+    mailbox: Mailbox,
+    thread: thread::JoinHandle<()>,
+}
+
+/// Runs all streams until a signal or a halt; returns how the process ends.
+///
+/// # Errors
+/// When a lane can't be started or signals can't be heard.
+pub async fn run(
+    settings: Arc<Settings>,
+    client: Client,
+    streams: Vec<ReadyStream>,
+) -> Result<Exit, StartError> {
+    let clock = Arc::new(Clock::set_by(&client).await.map_err(|error| unread_clock(&client, &error))?);
+    keep_clock(Arc::clone(&clock), client.clone());
+    let (ended, mut ends) = channel::channel::<(String, End)>(64);
+    let mut lanes = Vec::new();
+    for ready in streams {
+        let name = ready.stream.name.clone();
+        let shared =
+            Arc::new(shared(&settings, &client, &clock, ready.targets, (ready.stream, ready.partitions)));
+        let policy = policy(&shared, ready.safe_age);
+        let reports: Vec<Arc<LaneReport>> =
+            (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
+        for (number, report) in reports.iter().enumerate() {
+            let pump = Pump::new(policy.clone());
+            lanes.push(start_lane(&shared, (pump, Arc::clone(report)), number, ended.clone())?);
+        }
+        keep_reporting(name, reports);
+    }
+    drop(ended);
+    wait_for_end(&settings, &clock, lanes, &mut ends).await
+}
+
+async fn wait_for_end(
+    settings: &Settings,
+    clock: &Clock,
+    lanes: Vec<RunningLane>,
+    ends: &mut channel::Receiver<(String, End)>,
+) -> Result<Exit, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let (mut exit, mut draining) = (Exit::Fine, None);
+    loop {
+        let stop = tokio::select! {
+            end = ends.recv() => match end {
+                None => break,
+                Some((_, End::Left)) => false,
+                Some((stream, End::Halted(fault))) => {
+                    telemetry::halted(&stream, &fault);
+                    exit = Exit::Halted;
+                    true
+                }
+            },
+            _ = terminate.recv() => heard(draining, clock.now()),
+            _ = interrupt.recv() => heard(draining, clock.now()),
+        };
+        if stop && draining.is_none() {
+            draining = Some(clock.now());
+            tracing::info!(timeout = ?settings.process.drain_timeout, "{}", event::DRAINING);
+            let until = clock.now().after(settings.process.drain_timeout);
+            for lane in &lanes {
+                lane.mailbox.send(Answer::Drain(until));
+            }
+        }
+    }
+    for lane in lanes {
+        if lane.thread.join().is_err() {
+            exit = Exit::Failed;
+        }
+    }
+    tracing::info!("{}", event::STOPPED);
+    Ok(exit)
+}
+
+/// The first signal asks to drain; a second one ends the process where it stands, which loses nothing: what is
+/// claimed is found by the next owner, what is not is still in Kafka. `timeout` and terminals signal a process
+/// and its group, so what comes at once is one signal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second signal asks for exactly that: the end, without the drain that is under way"
+)]
+fn heard(draining: Option<Time>, now: Time) -> bool {
+    if draining.is_some_and(|since| now.since(since) > SAME_SIGNAL) {
+        tracing::warn!("stopped at once by a second signal; the next owner finishes what is claimed");
+        std::process::exit(i32::from(Exit::Failed.number()));
+    }
+    true
+}
+
+fn shared(
+    settings: &Arc<Settings>,
+    client: &Client,
+    clock: &Arc<Clock>,
+    targets: Vec<Target>,
+    (stream, partitions): (Stream, usize),
+) -> Shared {
+    let sink = Sink {
+        client: client.clone(),
+        targets,
+        timeout: settings.clickhouse.insert_timeout,
+        settings: settings.clickhouse.settings.clone(),
+        server: 0.into(),
+    };
+    Shared {
+        member: properties::member(&settings.kafka, &settings.process, &stream, partitions),
+        reader: properties::reader(&settings.kafka, &stream),
+        revoke_wait: revoke_wait(settings),
+        settings: Arc::clone(settings),
+        stream,
+        sink: Arc::new(sink),
+        clock: Arc::clone(clock),
+        runtime: Handle::current(),
+    }
+}
+
+fn unread_clock(client: &Client, error: &QueryError) -> Fault {
+    let what = format!("its time can't be read: {error}");
+    Fault::new(Code::ClickHouseUnreachable, format!("ClickHouse at {}", client.url(0)), what)
+}
+
+/// A third of the time that a rebalance may take, within reason.
+fn revoke_wait(settings: &Settings) -> Duration {
+    let said = settings.kafka.properties.get("max.poll.interval.ms");
+    let millis = said.and_then(|value| value.reveal().parse().ok()).map(Duration::from_millis);
+    (millis.unwrap_or(REBALANCE_TIME) / 3).min(REVOKE_WAIT_MAX)
+}
+
+fn policy(shared: &Shared, safe_age: Duration) -> Policy {
+    let (process, stream) = (&shared.settings.process, &shared.stream);
+    let streams = shared.settings.streams.len().max(1) as u64;
+    let memory = process.memory / ROWS_SHARE / u64::from(process.lanes.get()) / streams;
+    Policy {
+        batch: BatchPolicy {
+            freshness: stream.batch.freshness,
+            rows: stream.batch.rows.get(),
+            bytes: stream.batch.bytes.get().min(memory / BATCH_SHARE),
+        },
+        memory,
+        tables: u8::try_from(shared.sink.targets.len()).unwrap_or(u8::MAX),
+        shape: shape_hash(stream),
+        revision: shared.settings.revision.clone(),
+        insert_timeout: shared.settings.clickhouse.insert_timeout,
+        safe_age,
+    }
+}
+
+fn start_lane(
+    shared: &Arc<Shared>,
+    (pump, report): (Pump, Arc<LaneReport>),
+    number: usize,
+    ended: channel::Sender<(String, End)>,
+) -> Result<RunningLane, StartError> {
+    let (sender, answers) = mpsc::sync_channel(ANSWERS_MAX);
+    let (shared, to_lane) = (Arc::clone(shared), sender.clone());
+    let name = format!("{}/{number}", shared.stream.name);
+    let thread = thread::Builder::new().name(name).spawn(move || {
+        let stream = shared.stream.name.clone();
+        let end = match Lane::join(shared, pump, report, (to_lane, answers)) {
+            Ok(lane) => lane.run(),
+            Err(fault) => End::Halted(Box::new(fault)),
+        };
+        // The process may have stopped listening.
+        let _ = ended.blocking_send((stream, end));
+    });
+    let thread = thread.map_err(StartError::Thread)?;
+    let mailbox = Mailbox { epoch: 0, sender, thread: thread.thread().clone(), cancelled: Arc::default() };
+    Ok(RunningLane { mailbox, thread })
+}
+
+fn keep_clock(clock: Arc<Clock>, client: Client) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(CLOCK_EVERY).await;
+            if let Err(error) = clock.sample(&client).await {
+                tracing::debug!(%error, "ClickHouse's clock can't be read; its time is carried on");
+            }
+        }
+    });
+}
+
+fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>) {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(REPORT_EVERY);
+        every.tick().await;
+        loop {
+            every.tick().await;
+            telemetry::progress(&report::sum_up(&stream, &lanes, REPORT_EVERY));
+        }
+    });
+}
+
+/// The servers and tables that `run` needs, checked.
+///
+/// # Errors
+/// The fault that keeps the process from starting.
+pub async fn reach(settings: &Settings) -> Result<Client, Fault> {
+    let client = ready::client(&settings.clickhouse)?;
+    ready::clickhouse(&client, &settings.clickhouse).await?;
+    Ok(client)
+}

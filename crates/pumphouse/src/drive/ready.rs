@@ -1,0 +1,107 @@
+//! What has to be true before the first record is taken: servers answer, the topic is there, the tables fit.
+
+use std::future::Future;
+use std::time::Duration;
+
+use pumphouse_clickhouse::arrow_stream;
+use pumphouse_clickhouse::client::{Client, ClientSettings};
+use rdkafka::consumer::BaseConsumer;
+
+use crate::config::settings::{ClickHouse, Compression, Settings, Stream};
+use crate::fault::{Code, Fault};
+use crate::source::kafka::{lookup, properties};
+use crate::telemetry;
+
+/// The wire's name for the configured compression.
+#[must_use]
+pub fn compression(said: Compression) -> arrow_stream::Compression {
+    match said {
+        Compression::None => arrow_stream::Compression::None,
+        Compression::Lz4 => arrow_stream::Compression::Lz4,
+        Compression::Zstd => arrow_stream::Compression::Zstd,
+    }
+}
+
+/// A client for the configured servers; nothing is sent yet.
+///
+/// # Errors
+/// PH-0010 where an address can't be used.
+pub fn client(clickhouse: &ClickHouse) -> Result<Client, Fault> {
+    let settings = ClientSettings {
+        urls: clickhouse.urls.clone(),
+        user: clickhouse.user.clone(),
+        password: clickhouse.password.reveal().to_owned(),
+        connect_timeout: clickhouse.connect_timeout,
+        query_timeout: clickhouse.query_timeout,
+    };
+    Client::new(&settings)
+        .map_err(|error| Fault::new(Code::ClickHouseUnreachable, "clickhouse.url", error.to_string()))
+}
+
+/// Waits for ClickHouse as long as the configuration says; each attempt is logged.
+///
+/// # Errors
+/// PH-0010 when the last attempt failed.
+pub async fn clickhouse(client: &Client, clickhouse: &ClickHouse) -> Result<(), Fault> {
+    let server = format!("ClickHouse at {}", client.url(0));
+    let answered =
+        retried(&server, clickhouse, || async { client.select_one().await.map_err(|e| e.to_string()) });
+    answered.await.map_err(|error| Fault::new(Code::ClickHouseUnreachable, server, error))
+}
+
+/// Waits for Kafka and the stream's topic; returns its number of partitions.
+///
+/// # Errors
+/// PH-0011 when Kafka, PH-0012 when the topic was not there at the last attempt.
+pub async fn topic(settings: &Settings, stream: &Stream) -> Result<usize, Fault> {
+    let server = format!("Kafka at {}", settings.kafka.brokers);
+    let config = properties::reader(&settings.kafka, stream);
+    let created = config.create::<BaseConsumer>();
+    let consumer = created.map_err(|error| Fault::new(Code::KafkaRefuses, &server, error.to_string()))?;
+    let consumer = std::sync::Arc::new(consumer);
+    let asked = retried(&server, &settings.clickhouse, || {
+        let (consumer, topic) = (std::sync::Arc::clone(&consumer), stream.topic.clone());
+        async move {
+            let counted = tokio::task::spawn_blocking(move || lookup::partition_count(&consumer, &topic));
+            match counted.await.map_err(|error| error.to_string())? {
+                Ok(Some(count)) => Ok(count),
+                Ok(None) => Err(format!("topic `{}` does not exist", stream.topic)),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+    });
+    asked.await.map_err(|error| {
+        let missing = error.ends_with("does not exist");
+        let code = if missing { Code::TopicMissing } else { Code::KafkaUnreachable };
+        Fault::new(code, server, error)
+    })
+}
+
+/// Asks until there is an answer, as often and with such pauses as `clickhouse.start_*` say for every server.
+async fn retried<T, F>(server: &str, limits: &ClickHouse, mut ask: impl FnMut() -> F) -> Result<T, String>
+where
+    F: Future<Output = Result<T, String>>,
+{
+    let of = limits.start_retries.get();
+    let mut last = String::new();
+    for attempt in 1..=of {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                telemetry::start_attempt(server, attempt, of, &error);
+                last = error;
+            }
+        }
+        if attempt < of {
+            tokio::time::sleep(limits.start_retry_every).await;
+        }
+    }
+    Err(format!(
+        "no answer after {of} attempts over {} s: {last}",
+        seconds(limits.start_retry_every * (of - 1))
+    ))
+}
+
+fn seconds(span: Duration) -> u64 {
+    span.as_secs()
+}

@@ -1,0 +1,113 @@
+//! What the lanes of a stream have done, counted where it happens and read once a minute.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::telemetry::Progress;
+
+/// Samples of freshness kept between two readings; beyond it every second one is dropped.
+const SAMPLES_MAX: usize = 4096;
+
+/// Counters of one lane. Written by its thread, read by the reporter.
+#[derive(Default)]
+pub struct LaneReport {
+    rows: AtomicU64,
+    dead_letters: AtomicU64,
+    batches: AtomicU64,
+    lag: AtomicU64,
+    held_bytes: AtomicU64,
+    paused: AtomicBool,
+    freshness: Mutex<Vec<(u64, u64)>>,
+}
+
+impl LaneReport {
+    /// A batch is settled: its counts and how old its records were, as (milliseconds, records).
+    pub fn settled(&self, rows: u64, dead_letters: u64, ages: impl Iterator<Item = (u64, u64)>) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.dead_letters.fetch_add(dead_letters, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        let mut samples = self.freshness.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.extend(ages);
+        if samples.len() > SAMPLES_MAX {
+            let mut keep = false;
+            samples.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+    }
+
+    /// Where the lane stands now.
+    pub fn standing(&self, lag: u64, held_bytes: u64) {
+        self.lag.store(lag, Ordering::Relaxed);
+        self.held_bytes.store(held_bytes, Ordering::Relaxed);
+    }
+
+    /// Notes whether the lane is paused; `true` when that is news.
+    pub fn pause_changed(&self, paused: bool) -> bool {
+        self.paused.swap(paused, Ordering::Relaxed) != paused
+    }
+}
+
+/// Sums up what the lanes of `stream` did over `span`, and begins anew.
+pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration) -> Progress {
+    let taken = |counter: fn(&LaneReport) -> &AtomicU64| -> u64 {
+        lanes.iter().map(|lane| counter(lane).swap(0, Ordering::Relaxed)).sum()
+    };
+    let read = |gauge: fn(&LaneReport) -> &AtomicU64| -> u64 {
+        lanes.iter().map(|lane| gauge(lane).load(Ordering::Relaxed)).sum()
+    };
+    let mut ages: Vec<(u64, u64)> = Vec::new();
+    for lane in lanes {
+        ages.append(&mut lane.freshness.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    ages.sort_unstable();
+    let rows = taken(|lane| &lane.rows);
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+    Progress {
+        stream: stream.to_owned(),
+        rows_per_second: rows.saturating_mul(1000) / millis,
+        lag: read(|lane| &lane.lag),
+        freshness_p50_ms: percentile(&ages, 50),
+        freshness_p99_ms: percentile(&ages, 99),
+        dead_letters: taken(|lane| &lane.dead_letters),
+        batches: taken(|lane| &lane.batches),
+        rows,
+        memory_bytes: read(|lane| &lane.held_bytes),
+    }
+}
+
+/// The age that `percent` of all records do not exceed; zero without records. `ages` is sorted.
+fn percentile(ages: &[(u64, u64)], percent: u64) -> u64 {
+    let records: u64 = ages.iter().map(|(_, records)| records).sum();
+    let rank = (records * percent).div_ceil(100);
+    let mut seen = 0;
+    let reached = ages.iter().find(|(_, records)| {
+        seen += records;
+        seen >= rank
+    });
+    reached.map_or(0, |(age, _)| *age)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_count_records_not_samples() {
+        let ages = [(10, 98), (500, 1), (900, 1)];
+        assert_eq!((percentile(&ages, 50), percentile(&ages, 99), percentile(&ages, 100)), (10, 500, 900));
+        assert_eq!(percentile(&[], 50), 0);
+    }
+
+    #[test]
+    fn a_reading_begins_anew() {
+        let lane = std::sync::Arc::new(LaneReport::default());
+        lane.settled(100, 2, [(5, 102)].into_iter());
+        let lanes = [lane];
+        let first = sum_up("s", &lanes, Duration::from_secs(10));
+        assert_eq!((first.rows, first.rows_per_second, first.dead_letters, first.batches), (100, 10, 2, 1));
+        assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).rows, 0);
+    }
+}

@@ -1,0 +1,165 @@
+//! Takes records from Kafka's queues into the open batch, in place; one fact per partition and turn.
+
+use std::thread;
+use std::time::Duration;
+
+use pumphouse_core::batch::Filled;
+use pumphouse_core::offset::{Offset, Partition, Range};
+use pumphouse_core::pump::Input;
+use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::lane::{Answer, Lane};
+use crate::decode::{Headers, OpenBatch, Record};
+use crate::source::kafka::{Taken, lookup, with_record};
+
+/// Pause before a lane whose fetching failed joins again.
+const REJOIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How far one turn came with a partition.
+struct Turn {
+    next: Offset,
+    last_time: Option<i64>,
+    records: u64,
+    failed: Option<RDKafkaRespErr>,
+}
+
+impl Lane {
+    /// Takes what is there of every partition that the pump wants more of.
+    pub(super) fn take_records(&mut self) -> bool {
+        let mut any = false;
+        for partition in self.owned.clone() {
+            if self.pump.wants(partition) {
+                any |= self.take_partition(partition);
+            }
+        }
+        any
+    }
+
+    fn take_partition(&mut self, partition: Partition) -> bool {
+        let Some(from) = self.pump.next_offset(partition) else { return false };
+        let (rows, bytes) = (self.open.rows() + self.open.dead_letters(), self.open.bytes());
+        let mut turn = Turn { next: from, last_time: None, records: 0, failed: None };
+        let open = &mut self.open;
+        for message in self.strays.remove(&partition).into_iter().flatten() {
+            turn.push(open, &stray_record(partition, &message, &StrayHeaders(&message)));
+        }
+        let taken = self.membership.take(partition, &mut |taken| match taken {
+            Taken::Record(message) => with_record(partition.0, message, |record| turn.push(open, record)),
+            // Members do not ask for it; the position says as much.
+            Taken::End(_) => {}
+            Taken::Failed(error, text) => turn.failed(partition, *error, text),
+        });
+        self.times.extend(turn.last_time.map(|time| (time, turn.records)));
+        if let Some(error) = turn.failed {
+            self.fetch_failed = Some((partition, error));
+        }
+        if turn.next > from {
+            let filled = Filled {
+                rows: (self.open.rows() + self.open.dead_letters() - rows) as u64,
+                bytes: self.open.bytes().saturating_sub(bytes) as u64,
+            };
+            self.step(Input::Fetched { partition, range: Range::new(from, turn.next), filled });
+        }
+        taken > 0
+    }
+
+    pub(super) fn keep_stray(&mut self, message: OwnedMessage) {
+        if let Ok(partition) = u32::try_from(message.partition()) {
+            self.strays.entry(Partition(partition)).or_default().push_back(message);
+        }
+    }
+
+    /// Passes offsets behind the last record that hold none: aborted transactions and control records.
+    pub(super) fn pass_control_records(&mut self) {
+        for partition in self.owned.clone() {
+            // The client's position is already behind records that wait here.
+            if self.strays.contains_key(&partition) {
+                continue;
+            }
+            let (Some(from), Some(to)) =
+                (self.pump.next_offset(partition), self.membership.position(partition))
+            else {
+                continue;
+            };
+            // The client has moved past strays, which the open batch does not hold yet.
+            let is_taken = !self.strays.contains_key(&partition);
+            if to > from && is_taken && self.pump.wants(partition) {
+                let filled = Filled::default();
+                self.step(Input::Fetched { partition, range: Range::new(from, to), filled });
+            }
+        }
+    }
+
+    /// After a failure in a partition's queue the client's own position can't be trusted any more (it moves past
+    /// the failure as if that were a record), so the lane begins anew from what is committed.
+    pub(super) fn heed_fetch_failure(&mut self) {
+        let Some((partition, error)) = self.fetch_failed.take() else { return };
+        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET {
+            self.ask_ends(partition);
+        } else {
+            thread::sleep(REJOIN_AFTER);
+            self.rejoin();
+        }
+    }
+
+    /// Finds out which offsets are missing, or that none is.
+    fn ask_ends(&self, partition: Partition) {
+        let (client, topic) = (self.membership.client(), self.shared.stream.topic.clone());
+        let mailbox = self.mailbox.clone();
+        self.shared.runtime.spawn_blocking(move || {
+            while !mailbox.is_cancelled() {
+                match lookup::watermarks(&*client, &topic, partition) {
+                    Ok((low, high)) => return mailbox.send(Answer::Ends { partition, low, high }),
+                    Err(error) => {
+                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet");
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Turn {
+    fn push(&mut self, open: &mut OpenBatch, record: &Record<'_>) {
+        let offset = Offset(record.offset);
+        // Below the position lies what a found claim already covered.
+        if offset >= self.next {
+            open.push(record);
+            self.next = Offset(record.offset + 1);
+            self.last_time = record.timestamp_ms.or(self.last_time);
+            self.records += 1;
+        }
+    }
+
+    fn failed(&mut self, partition: Partition, error: RDKafkaRespErr, text: &str) {
+        self.failed = Some(error);
+        tracing::warn!(%partition, error = text, "fetching failed");
+    }
+}
+
+/// Headers of a record that was copied.
+struct StrayHeaders<'a>(&'a OwnedMessage);
+
+impl Headers for StrayHeaders<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        for header in self.0.headers().into_iter().flat_map(|headers| headers.iter()) {
+            visit(header.key, header.value);
+        }
+    }
+}
+
+fn stray_record<'a>(
+    partition: Partition,
+    message: &'a OwnedMessage,
+    headers: &'a StrayHeaders<'a>,
+) -> Record<'a> {
+    Record {
+        partition: partition.0,
+        offset: u64::try_from(message.offset()).unwrap_or(0),
+        timestamp_ms: message.timestamp().to_millis(),
+        key: message.key(),
+        payload: message.payload(),
+        headers,
+    }
+}

@@ -1,0 +1,150 @@
+//! Carries out one `Insert` order and turns ClickHouse's answer into one of the core's three facts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pumphouse_clickhouse::client::Client;
+use pumphouse_clickhouse::exception::Kind;
+use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
+use pumphouse_core::claim::Claim;
+use pumphouse_core::moment::ServerTime;
+use pumphouse_core::pump::{Input, TableId};
+use pumphouse_core::token::token;
+use pumphouse_core::verdict::Refusal;
+
+use super::payload::Payload;
+use super::target::Target;
+use crate::fault::Code;
+use crate::telemetry::event;
+
+/// One stream's way into ClickHouse.
+pub struct Sink {
+    /// The connection.
+    pub client: Client,
+    /// The tables, by [`TableId`].
+    pub targets: Vec<Target>,
+    /// Limit for one insert.
+    pub timeout: Duration,
+    /// The user's own settings.
+    pub settings: BTreeMap<String, String>,
+    /// The server in use; moves on only where nothing was sent.
+    pub server: AtomicUsize,
+}
+
+/// One order.
+pub struct Order {
+    /// The batch.
+    pub claim: Claim,
+    /// The table.
+    pub table: TableId,
+    /// When ClickHouse has to refuse.
+    pub deadline: ServerTime,
+    /// Counted from 1.
+    pub attempt: u32,
+}
+
+impl Sink {
+    /// Sends the insert once and says what is known afterwards.
+    pub async fn insert(&self, order: &Order, payload: &Arc<Payload>) -> Input {
+        let (batch, table) = (order.claim.id, order.table);
+        let body = match payload.body(usize::from(table.0)).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Input::Inserted(batch, table),
+            Err(error) => {
+                tracing::error!(%batch, %error, "a batch could not be encoded");
+                return Input::InsertRefused(batch, table, Refusal::Block);
+            }
+        };
+        let target = &self.targets[usize::from(table.0)];
+        let server =
+            payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
+        let insert = Insert {
+            database: &target.database,
+            table: &target.table,
+            columns: &target.columns,
+            token: &token(batch, &target.name()),
+            deadline_unix_seconds: order.deadline.0.div_euclid(1000),
+            timeout: self.timeout,
+            body,
+            query_id: Some(&format!("ph-{batch}-{}-{}-{:08x}", table.0, order.attempt, fastrand::u32(..))),
+            settings: &self.settings,
+            url_index: server,
+            has_views: target.has_views,
+        };
+        let answer = self.client.insert(&insert).await;
+        report(order, target, &answer);
+        match answer {
+            InsertAnswer::Done => Input::Inserted(batch, table),
+            InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
+            InsertAnswer::Refused(refused) => {
+                Input::InsertRefused(batch, table, self.refusal(&refused, server))
+            }
+        }
+    }
+
+    fn refusal(&self, refused: &Refused, server: usize) -> Refusal {
+        match refused {
+            Refused::NotSent(_) => {
+                self.server.store((server + 1) % self.client.url_count().max(1), Ordering::Relaxed);
+                Refusal::NotSent
+            }
+            Refused::Server(error) => refusal_of(error.kind),
+        }
+    }
+}
+
+fn report(order: &Order, target: &Target, answer: &InsertAnswer) {
+    let (answer, code, error) = match answer {
+        InsertAnswer::Done => return,
+        InsertAnswer::Refused(refused) => {
+            let code = match refused {
+                Refused::NotSent(_) => None,
+                Refused::Server(error) => code_of(refusal_of(error.kind)),
+            };
+            ("refused", code, refused.to_string())
+        }
+        InsertAnswer::Unknown(doubt) => ("in doubt", Some(doubtful(doubt)), doubt.to_string()),
+    };
+    let (table, batch, code) = (target.name(), order.claim.id, code.map(Code::number));
+    tracing::warn!(%table, %batch, attempt = order.attempt, answer, code, error, "{}", event::INSERT_RETRIED);
+}
+
+/// The page that says most about a doubt: what the server lacks where it said so, as long as it is waited for.
+fn doubtful(doubt: &Doubt) -> Code {
+    let said = match doubt {
+        Doubt::Server(error) => code_of(refusal_of(error.kind)),
+        _ => None,
+    };
+    said.filter(|code| code.ends().is_none()).unwrap_or(Code::InsertInDoubt)
+}
+
+/// The page that says what to do about a refusal; none where the server was not even reached.
+pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
+    match refusal {
+        Refusal::NotSent => None,
+        Refusal::TooManyParts => Some(Code::TooManyParts),
+        Refusal::Overloaded => Some(Code::ServerOutOfMemory),
+        Refusal::ReadOnly => Some(Code::TableReadOnly),
+        Refusal::Deadline => Some(Code::DeadlinePassed),
+        Refusal::Access => Some(Code::AccessDenied),
+        Refusal::Missing => Some(Code::TableGone),
+        Refusal::Block => Some(Code::BlockRefused),
+        Refusal::Other => Some(Code::InsertUnknown),
+    }
+}
+
+/// The core's view of a proven refusal.
+fn refusal_of(kind: Kind) -> Refusal {
+    match kind {
+        Kind::TooManyParts => Refusal::TooManyParts,
+        Kind::Memory | Kind::Overloaded | Kind::Timeout | Kind::Replica => Refusal::Overloaded,
+        Kind::ReadOnly => Refusal::ReadOnly,
+        Kind::Deadline => Refusal::Deadline,
+        Kind::Access => Refusal::Access,
+        Kind::MissingTable | Kind::ColumnMismatch | Kind::Setting => Refusal::Missing,
+        Kind::BadRow | Kind::Block => Refusal::Block,
+        Kind::Unknown => Refusal::Other,
+    }
+}

@@ -1,0 +1,118 @@
+//! From the declared streams to the tables they need and what preflight has to find. Text and types only: asks
+//! no server and creates nothing.
+
+use std::collections::BTreeSet;
+
+use pumphouse_clickhouse::ddl::{RollupSpec, TableSpec};
+use pumphouse_clickhouse::preflight::{Expected, WINDOW};
+use pumphouse_clickhouse::quote;
+
+use super::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, Target};
+use crate::config::settings::{ClickHouse, Settings, Stream};
+
+/// Name and type of the columns of a table.
+pub type Columns = Vec<(String, String)>;
+
+/// Everything that the configuration needs on the server, in the order it is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Databases.
+    pub databases: BTreeSet<String>,
+    /// Tables of streams, and of their dead letters.
+    pub tables: Vec<TableSpec>,
+    /// Rollups, each a view and its target.
+    pub rollups: Vec<RollupSpec>,
+}
+
+/// What the configuration declares.
+///
+/// `columns_of` gives the columns of a stream's own table, lineage included; `dead_letters` those of the dead
+/// letters' table.
+#[must_use]
+pub fn declared(
+    settings: &Settings,
+    columns_of: impl Fn(&Stream) -> Columns,
+    dead_letters: &[(String, String)],
+) -> Declared {
+    let mut declared = Declared { databases: BTreeSet::new(), tables: Vec::new(), rollups: Vec::new() };
+    for stream in settings.streams.values() {
+        let columns = columns_of(stream);
+        declared.rollups.extend(rollups(stream, &columns));
+        declared.tables.push(table(stream, columns));
+    }
+    if settings.streams.values().any(|stream| stream.dead_letters) {
+        declared.tables.push(dead_letters_table(dead_letters.to_vec()));
+    }
+    declared.databases = declared.tables.iter().map(|table| table.database.clone()).collect();
+    declared
+}
+
+/// A stream's own table.
+#[must_use]
+pub fn table(stream: &Stream, columns: Columns) -> TableSpec {
+    TableSpec {
+        database: stream.table.database.clone(),
+        name: stream.table.name.clone(),
+        order_by: stream.table.order_by.iter().map(|part| as_expression(part, &columns)).collect(),
+        partition_by: stream.table.partition_by.clone(),
+        ttl: stream.table.ttl.clone(),
+        window: WINDOW,
+        columns,
+    }
+}
+
+/// The table that all streams' dead letters share.
+#[must_use]
+pub fn dead_letters_table(columns: Columns) -> TableSpec {
+    TableSpec {
+        database: DEAD_LETTERS_DATABASE.to_owned(),
+        name: DEAD_LETTERS_TABLE.to_owned(),
+        order_by: ["stream", "topic", "partition", "offset"].map(quote::name).to_vec(),
+        partition_by: Some("toYYYYMM(time)".to_owned()),
+        ttl: None,
+        window: WINDOW,
+        columns,
+    }
+}
+
+/// A stream's rollups: `per_minute` of `requests` fills `requests_per_minute` through `requests_per_minute_mv`.
+#[must_use]
+pub fn rollups(stream: &Stream, columns: &[(String, String)]) -> Vec<RollupSpec> {
+    let rollups = stream.rollups.values().map(|rollup| {
+        let target = format!("{}_{}", stream.table.name, rollup.name);
+        RollupSpec {
+            database: stream.table.database.clone(),
+            source: stream.table.name.clone(),
+            source_columns: columns.to_vec(),
+            view: format!("{target}_mv"),
+            target,
+            every: rollup.every.clone(),
+            time: rollup.time.clone(),
+            dimensions: rollup.dimensions.clone(),
+            metrics: rollup.metrics.clone(),
+            window: WINDOW,
+        }
+    });
+    rollups.collect()
+}
+
+/// What preflight has to find for a table that batches go to.
+#[must_use]
+pub fn expected<'a>(target: &'a Target, clickhouse: &'a ClickHouse) -> Expected<'a> {
+    Expected {
+        database: &target.database,
+        table: &target.table,
+        columns: &target.columns,
+        settings: &clickhouse.settings,
+        allow_untested_server: clickhouse.allow_untested_server,
+    }
+}
+
+/// A part of a key: the name of a column is quoted where it needs it, anything else is an expression already.
+fn as_expression(part: &str, columns: &[(String, String)]) -> String {
+    if columns.iter().any(|(name, _)| name == part) { quote::name(part) } else { part.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+//! Reads a claim's ranges again, outside the subscription: assigned by hand, never committing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pumphouse_core::offset::{Offset, Partition, Range};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::ffi::{PartitionQueue, Taken};
+use super::membership::{number, signed};
+use super::{lookup, with_record};
+use crate::decode::Record;
+
+/// Pause while nothing comes.
+const IDLE_PAUSE: Duration = Duration::from_millis(50);
+/// Such pauses in a row after which the log's ends are asked for: half a minute.
+const IDLE_ROUNDS_MAX: u32 = 600;
+
+/// Why ranges could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The log no longer holds this range whole.
+    Gone(Partition, Range),
+    /// The reading was called off.
+    Cancelled,
+    /// Kafka failed.
+    Kafka(KafkaError),
+}
+
+impl From<KafkaError> for ReadError {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka(error)
+    }
+}
+
+/// Hands every record of `ranges` to `visit`, each partition in order; waits for Kafka until `cancelled`.
+pub fn read_ranges(
+    config: &ClientConfig,
+    topic: &str,
+    ranges: &BTreeMap<Partition, Range>,
+    cancelled: &AtomicBool,
+    visit: &mut dyn FnMut(&Record<'_>),
+) -> Result<(), ReadError> {
+    let consumer: BaseConsumer = config.create()?;
+    let mut queues = assign(&consumer, topic, ranges)?;
+    let mut idle = 0;
+    while !queues.is_empty() {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(ReadError::Cancelled);
+        }
+        // Serves what is not a record; errors of the connection are retried by the client itself.
+        let _ = consumer.poll(Duration::ZERO);
+        let mut progress = 0;
+        let mut done = Vec::new();
+        for (partition, queue) in &mut queues {
+            let range = ranges[partition];
+            let mut state = Reading::Going;
+            progress += queue.take(&mut |taken| state = state.after(taken, *partition, range, visit));
+            match state {
+                Reading::Going => {}
+                Reading::Done => done.push(*partition),
+                Reading::OutOfRange => return Err(missing(&consumer, topic, *partition, range)?),
+            }
+        }
+        queues.retain(|partition, _| !done.contains(partition));
+        idle = if progress == 0 { idle + 1 } else { 0 };
+        if progress == 0 {
+            thread::park_timeout(IDLE_PAUSE);
+        }
+        if idle >= IDLE_ROUNDS_MAX {
+            idle = 0;
+            check_ends(&consumer, topic, ranges, queues.keys().copied())?;
+        }
+    }
+    Ok(())
+}
+
+/// A log that ends before the range does was cut, or is another topic's; but a broker that just became the
+/// leader may show an older end for a moment, so this is asked only after nothing came for a while.
+fn check_ends(
+    consumer: &BaseConsumer,
+    topic: &str,
+    ranges: &BTreeMap<Partition, Range>,
+    open: impl Iterator<Item = Partition>,
+) -> Result<(), ReadError> {
+    for partition in open {
+        let (_, high) = lookup::watermarks(consumer, topic, partition)?;
+        let range = ranges[&partition];
+        if high < range.to {
+            return Err(ReadError::Gone(partition, Range::new(high.max(range.from), range.to)));
+        }
+    }
+    Ok(())
+}
+
+/// How far one partition's reading has come.
+#[derive(Clone, Copy)]
+enum Reading {
+    Going,
+    Done,
+    OutOfRange,
+}
+
+impl Reading {
+    fn after(
+        self,
+        taken: &Taken<'_>,
+        partition: Partition,
+        range: Range,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Self {
+        match (self, taken) {
+            (Self::Going, Taken::Record(message)) => {
+                let offset = Offset(message.offset());
+                if offset < range.to {
+                    with_record(partition.0, message, |record| visit(record));
+                }
+                if offset.0 + 1 >= range.to.0 { Self::Done } else { Self::Going }
+            }
+            (Self::Going, Taken::End(offset)) if Offset(*offset) >= range.to => Self::Done,
+            (Self::Going, Taken::Failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, _)) => {
+                Self::OutOfRange
+            }
+            (state, _) => state,
+        }
+    }
+}
+
+fn assign(
+    consumer: &BaseConsumer,
+    topic: &str,
+    ranges: &BTreeMap<Partition, Range>,
+) -> KafkaResult<BTreeMap<Partition, PartitionQueue>> {
+    let mut list = TopicPartitionList::with_capacity(ranges.len());
+    for (partition, range) in ranges {
+        list.add_partition_offset(topic, number(*partition), KafkaOffset::Offset(signed(range.from)))?;
+    }
+    // Paused until each partition has its own queue, so that no record can slip into the common one.
+    consumer.assign(&list)?;
+    consumer.pause(&list)?;
+    let native = consumer.client().native_client();
+    let queues = ranges.keys().map(|partition| {
+        let queue = PartitionQueue::new(native, topic, number(*partition), &thread::current());
+        let queue =
+            queue.ok_or_else(|| KafkaError::ClientCreation(format!("partition {partition} has no queue")))?;
+        Ok((*partition, queue))
+    });
+    let queues = queues.collect::<KafkaResult<_>>()?;
+    consumer.resume(&list)?;
+    Ok(queues)
+}
+
+/// What the log lacks of a range that it says lies outside.
+fn missing(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: Partition,
+    range: Range,
+) -> KafkaResult<ReadError> {
+    let (low, _) = lookup::watermarks(consumer, topic, partition)?;
+    let to = if low > range.from { low.min(range.to) } else { range.to };
+    Ok(ReadError::Gone(partition, Range::new(range.from, to)))
+}

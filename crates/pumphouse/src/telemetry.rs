@@ -1,0 +1,227 @@
+//! How pumphouse speaks to its operator: the form of the log, the name of every event in it, the line a minute.
+//! Decides nothing about when to speak, and never sees the contents of a row or a secret.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use jiff::Timestamp;
+use tracing::Subscriber;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::settings::LogFormat;
+use crate::fault::{Code, Fault};
+
+/// The name of every event in the log. `docs/guide/operating.md` says what each means.
+pub mod event {
+    /// The process read its configuration and begins.
+    pub const STARTING: &str = "starting";
+    /// A server did not answer at start; it is tried again.
+    pub const START_ATTEMPT: &str = "start attempt failed";
+    /// Servers answer and tables fit.
+    pub const READY: &str = "ready";
+    /// A lane was given partitions.
+    pub const ASSIGNED: &str = "partitions assigned";
+    /// Partitions were taken from a lane.
+    pub const REVOKED: &str = "partitions revoked";
+    /// A claim of an earlier owner was found and brought to its end.
+    pub const RECOVERED: &str = "claim recovered";
+    /// A batch closed and its claim is stored.
+    pub const BATCH_CLAIMED: &str = "batch claimed";
+    /// Offsets moved past the batch.
+    pub const BATCH_SETTLED: &str = "batch settled";
+    /// An insert failed and is tried again with the same rows and token.
+    pub const INSERT_RETRIED: &str = "insert retried";
+    /// Partitions are not read for now.
+    pub const PAUSED: &str = "paused";
+    /// Partitions are read again.
+    pub const RESUMED: &str = "resumed";
+    /// The line a minute.
+    pub const PROGRESS: &str = "progress";
+    /// The process was asked to stop and settles what is open.
+    pub const DRAINING: &str = "draining";
+    /// A stream stopped for a reason that needs a person.
+    pub const HALTED: &str = "halted";
+    /// The process ends with nothing open.
+    pub const STOPPED: &str = "stopped";
+}
+
+/// What passes without being asked for: our own events, and what libraries warn of.
+const FILTER: &str = "info,rdkafka=warn,librdkafka=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn";
+/// The variables that set the filter, the first that is set counts.
+const FILTER_VARIABLES: [&str; 2] = ["PUMPHOUSE_LOG", "RUST_LOG"];
+
+/// Starts the log on standard error, once per process. Lines of C libraries arrive through `log`.
+///
+/// # Errors
+/// PH-0001 where `PUMPHOUSE_LOG` or `RUST_LOG` is not a filter.
+pub fn init(format: LogFormat) -> Result<(), Fault> {
+    let said = FILTER_VARIABLES.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
+    let (name, text) = said.unwrap_or((FILTER_VARIABLES[0], FILTER.to_owned()));
+    let colour = io::stderr().is_terminal();
+    subscriber(format, filter(name, &text)?, colour, io::stderr)
+        .try_init()
+        .map_err(|error| Fault::new(Code::ConfigurationMistakes, "log", error.to_string()))
+}
+
+fn filter(name: &str, text: &str) -> Result<EnvFilter, Fault> {
+    EnvFilter::try_new(text).map_err(|error| {
+        Fault::new(Code::ConfigurationMistakes, format!("environment variable {name}"), error.to_string())
+            .advise("write for example `info` or `info,pumphouse::source=debug`")
+    })
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    colour: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_timer(Utc).with_writer(writer);
+    match format {
+        LogFormat::Text => Box::new(log.with_target(false).with_ansi(colour).finish()),
+        LogFormat::Json => Box::new(log.json().flatten_event(true).with_current_span(false).finish()),
+    }
+}
+
+/// The time of a line: RFC 3339, UTC, milliseconds, always 24 characters.
+struct Utc;
+
+impl FormatTime for Utc {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ"))
+    }
+}
+
+/// How one stream did since the last line; printed once a minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The stream's name.
+    pub stream: String,
+    /// Rows that ClickHouse has taken, per second.
+    pub rows_per_second: u64,
+    /// Records in Kafka that are not settled yet, over the partitions owned here.
+    pub lag: u64,
+    /// From a record's timestamp to its row in ClickHouse: the median, in milliseconds.
+    pub freshness_p50_ms: u64,
+    /// The same, 99th percentile.
+    pub freshness_p99_ms: u64,
+    /// Dead letters since the last line.
+    pub dead_letters: u64,
+    /// Batches settled since the last line.
+    pub batches: u64,
+    /// Rows settled since the last line.
+    pub rows: u64,
+    /// Bytes of open and in-flight batches.
+    pub memory_bytes: u64,
+}
+
+/// Logs the line a minute.
+pub fn progress(progress: &Progress) {
+    let Progress { rows_per_second, lag, freshness_p50_ms, freshness_p99_ms, dead_letters, .. } = *progress;
+    let Progress { batches, rows, memory_bytes, .. } = *progress;
+    tracing::info!(
+        stream = %progress.stream,
+        rows_per_second,
+        lag,
+        freshness_p50_ms,
+        freshness_p99_ms,
+        dead_letters,
+        batches,
+        rows,
+        memory_bytes,
+        "{}",
+        event::PROGRESS
+    );
+}
+
+/// Logs that a server did not answer at start: attempt `attempt` of `of`.
+pub fn start_attempt(server: &str, attempt: u32, of: u32, error: &dyn fmt::Display) {
+    tracing::warn!(server, attempt, of, error = %error, "{}", event::START_ATTEMPT);
+}
+
+/// Logs that a stream stopped for a reason that needs a person.
+pub fn halted(stream: &str, fault: &Fault) {
+    tracing::error!(stream, code = fault.code.number(), error = %fault, "{}", event::HALTED);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no test panics while writing").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, speak: impl FnOnce()) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let filter = filter("PUMPHOUSE_LOG", FILTER).expect("our own filter is one");
+        let log = subscriber(format, filter, false, move || writer.clone());
+        tracing::subscriber::with_default(log, speak);
+        let bytes = page.0.lock().expect("no test panics while writing").clone();
+        String::from_utf8(bytes).expect("the log is text")
+    }
+
+    fn minute() -> Progress {
+        Progress {
+            stream: "clicks".into(),
+            rows_per_second: 40_000,
+            lag: 12,
+            rows: 2_400_000,
+            ..Progress::default()
+        }
+    }
+
+    #[test]
+    fn every_line_opens_with_its_time_in_utc_to_the_millisecond() {
+        let line = logged(LogFormat::Text, || progress(&minute()));
+        let (time, rest) = line.split_at(24);
+        assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T' && time.as_bytes()[19] == b'.', "{time}");
+        assert!(time.parse::<Timestamp>().is_ok(), "{time}");
+        let figures = "  INFO progress stream=clicks rows_per_second=40000 lag=12 freshness_p50_ms=0";
+        assert!(rest.starts_with(figures), "{rest}");
+        assert_eq!(line.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_line_of_json_has_its_figures_as_numbers() {
+        let line = logged(LogFormat::Json, || progress(&minute()));
+        let object: serde_json::Value = serde_json::from_str(&line).expect("one object a line");
+        assert_eq!(object["message"], event::PROGRESS);
+        assert_eq!(object["rows_per_second"], 40_000);
+        assert!(object["timestamp"].as_str().is_some_and(|time| time.ends_with('Z') && time.len() == 24));
+    }
+
+    #[test]
+    fn each_attempt_at_start_is_a_line_with_its_number_and_reason() {
+        let line = logged(LogFormat::Text, || start_attempt("http://a:8123", 3, 30, &"name not resolved"));
+        let words =
+            "WARN start attempt failed server=\"http://a:8123\" attempt=3 of=30 error=name not resolved";
+        assert!(line.contains(words), "{line}");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_names_its_variable() {
+        let fault = filter("RUST_LOG", "info,=,=").expect_err("that is no filter");
+        assert!(fault.to_string().contains("environment variable RUST_LOG"), "{fault}");
+    }
+}

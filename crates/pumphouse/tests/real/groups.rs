@@ -1,0 +1,53 @@
+//! Processes come and go: every way in which a group shares its partitions gives the same rows.
+
+use crate::story::{Plan, SHORT_SESSION, Story};
+use crate::world::Pair;
+
+#[test]
+fn members_that_come_and_go_share_the_work_by_the_cooperative_protocol() {
+    come_and_go("cooperative", SHORT_SESSION);
+}
+
+#[test]
+fn members_that_come_and_go_share_the_work_by_the_eager_protocol() {
+    let properties =
+        r#"session.timeout.ms: "2000", heartbeat.interval.ms: "300", partition.assignment.strategy: range"#;
+    come_and_go("eager", properties);
+}
+
+#[test]
+fn members_that_come_and_go_share_the_work_by_the_newer_protocol() {
+    come_and_go("newer", "group.protocol: consumer");
+}
+
+/// A second process joins, works and leaves, twice, while events keep coming.
+fn come_and_go(name: &str, properties: &'static str) {
+    let pair = Pair::shared();
+    let story = Story::with_tables(pair, name, Plan { properties, ..Plan::default() });
+    let first = story.run_assigned();
+    let producing = story.keep_producing(40_000, 2_500);
+    for _ in 0..2 {
+        let mut second = story.run_assigned();
+        let from = story.rows(pair);
+        story.wait_for_rows(pair, from + 3_000);
+        assert_eq!(second.terminate(), Some(0), "{}", second.log());
+    }
+    let tally = producing.join().expect("the producer does not panic");
+    story.ends_exactly(pair, &tally, vec![first]);
+}
+
+#[test]
+fn a_rebalance_at_the_end_of_the_log_skips_nothing_that_comes_after() {
+    let pair = Pair::shared();
+    let story = Story::with_tables(pair, "at_the_end", Plan { process: "{ lanes: 1 }", ..Plan::default() });
+    let mut pumps = vec![story.run_assigned()];
+    let mut feed = story.feed();
+    for _ in 0..3 {
+        feed.send(6_000);
+        story.wait_until_drained(&mut pumps);
+        pumps.push(story.run_assigned());
+        feed.send(6);
+    }
+    let tally = feed.finish();
+    story.ends_exactly(pair, &tally, pumps);
+}

@@ -1,0 +1,18 @@
+//! Tests against real servers: Apache Kafka and ClickHouse, started once for this binary and gone with it.
+//! A module per subject; `world` gives each test a database, a topic and a group of its own, `story` a stream
+//! of generated events with an exact count at its end.
+
+mod clickhouse;
+mod column_types;
+mod delivery;
+mod demo;
+mod gaps;
+mod groups;
+mod outages;
+mod refusals;
+mod servers;
+mod story;
+mod tables;
+mod transactions;
+mod wire;
+mod world;

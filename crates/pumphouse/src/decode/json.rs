@@ -64,10 +64,13 @@ impl<'w, 'p> Walk<'w, 'p> {
                 guess = next;
                 found
             } else {
-                let (found, next) =
-                    self.looked_up(object, &mut before).map_err(|fault| self.at_object(object, fault))?;
-                guess = next.unwrap_or(guess);
-                found
+                let known = self.looked_up(object, before).map_err(|fault| self.at_object(object, fault))?;
+                before = known.or(before);
+                known.map_or(Found::Now(Target::Skip), |key| {
+                    let key = &mut self.plan.keys[key];
+                    guess = key.next;
+                    key.found(self.record)
+                })
             };
             self.value(object, found)?;
             if !self.reader.another(b'}').map_err(|fault| self.at_object(object, fault))? {
@@ -80,8 +83,7 @@ impl<'w, 'p> Walk<'w, 'p> {
     #[inline]
     fn guessed(&mut self, guess: usize) -> Option<(Found, usize)> {
         let key = self.plan.keys.get_mut(guess)?;
-        let rest = self.reader.rest();
-        if !key.is_next(*rest.first_chunk()?, rest) {
+        if !key.is_next(*self.reader.ahead()?, || self.reader.rest()) {
             return None;
         }
         self.reader.advance(key.len());
@@ -89,24 +91,19 @@ impl<'w, 'p> Walk<'w, 'p> {
         Some((key.found(self.record), key.next))
     }
 
-    /// Passes a key and its colon. `before` is the key before it, and becomes this one if it is known;
-    /// then there is a guess for the one after it.
+    /// Passes a key and its colon, and notes that it comes after the key `before`. None is a key that is
+    /// neither wanted nor remembered.
     #[inline(never)]
-    fn looked_up(
-        &mut self,
-        object: usize,
-        before: &mut Option<usize>,
-    ) -> Result<(Found, Option<usize>), Fault> {
+    fn looked_up(&mut self, object: usize, before: Option<usize>) -> Result<Option<usize>, Fault> {
         if self.reader.peek() != b'"' {
             return Err(self.reader.unexpected("a key in quotes"));
         }
-        let found = self.plan.find(object, self.reader.text()?);
+        let known = self.plan.find(object, self.reader.text()?);
         self.reader.colon()?;
-        let Some(key) = found else { return Ok((Found::Now(Target::Skip), None)) };
-        self.plan.learn_order(object, *before, key);
-        *before = Some(key);
-        let key = &mut self.plan.keys[key];
-        Ok((key.found(self.record), Some(key.next)))
+        if let Some(key) = known {
+            self.plan.learn_order(object, before, key);
+        }
+        Ok(known)
     }
 
     /// Reads the value of a key to where it is wanted.

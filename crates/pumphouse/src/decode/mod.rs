@@ -13,6 +13,7 @@ mod plan;
 mod record;
 mod reject;
 mod time;
+mod utf8;
 mod zone;
 
 pub use dead_letter::dead_letter_columns;

@@ -12,6 +12,7 @@ use super::json::{Reader, Walk};
 use super::plan::Plan;
 use super::record::{Pushed, Record};
 use super::reject::{Code, Fault};
+use super::utf8;
 use super::zone::UnknownZone;
 use crate::config::settings::{self, Lineage, Stream};
 
@@ -135,7 +136,7 @@ impl OpenBatch {
         if payload.is_empty() {
             return Err(Fault::expecting(Code::Empty, PAYLOAD, "an empty message"));
         }
-        if !payload.is_ascii() && simdutf8::basic::from_utf8(payload).is_err() {
+        if !utf8::is_utf8(payload) {
             // Only now is it worth a second look where.
             let at = std::str::from_utf8(payload).map_or_else(|error| error.valid_up_to(), str::len);
             return Err(Fault::expecting(Code::NotUtf8, PAYLOAD, format!("other bytes from byte {at} on")));

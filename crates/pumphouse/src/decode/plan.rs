@@ -140,9 +140,9 @@ impl Key {
 
     /// Whether the key is what comes, given the next bytes and, for a long one, the rest of them.
     #[inline]
-    pub(super) fn is_next(&self, head: [u8; HEAD], rest: &[u8]) -> bool {
+    pub(super) fn is_next<'r>(&self, head: [u8; HEAD], rest: impl FnOnce() -> &'r [u8]) -> bool {
         u128::from_le_bytes(head) & self.mask == self.head
-            && (self.raw.len() <= HEAD || rest.starts_with(&self.raw))
+            && (self.raw.len() <= HEAD || rest().starts_with(&self.raw))
     }
 
     /// Bytes that the key takes in a record, colon included.

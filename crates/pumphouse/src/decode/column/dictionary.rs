@@ -17,64 +17,90 @@ use crate::decode::json::{BLOCK, Reader};
 use crate::decode::reject::Fault;
 
 /// Texts by number.
-#[derive(Default)]
 pub(super) struct Dictionary {
     rows: Vec<i32>,
     /// In the order first seen. A rejected record's stay: no row refers to them.
     texts: Texts,
-    entries: HashTable<Entry>,
+    numbers: HashTable<i32>,
     hasher: RandomState,
+    /// Short texts that came last, each in the place its bytes choose: most rows end here.
+    recent: Box<[Recent; RECENT]>,
 }
 
-/// What the table knows of a text, enough to tell short ones apart without looking at them.
-struct Entry {
-    head: u128,
+/// A short text and its number.
+#[derive(Clone, Copy)]
+struct Recent {
+    /// The text, zeros behind its end.
+    block: u128,
+    /// Its length; [`BLOCK`] while there is none.
     len: usize,
     number: i32,
 }
 
-impl Dictionary {
-    /// The number of a text whose first bytes are `head`, zeros behind its end.
-    #[inline]
-    fn number_of(&mut self, head: u128, text: &[u8]) -> i32 {
-        let len = text.len();
-        let hash = hash_of(&self.hasher, head, text);
-        let known = self.entries.find(hash, |entry| {
-            entry.head == head
-                && entry.len == len
-                && (len <= BLOCK || self.texts.get(index(entry.number)) == text)
-        });
-        match known {
-            Some(entry) => entry.number,
-            None => self.add(hash, head, text),
+/// Places for recent texts.
+const RECENT: usize = 1 << (64 - RECENT_SHIFT);
+const RECENT_SHIFT: u32 = 58;
+
+const NOTHING: Recent = Recent { block: 0, len: BLOCK, number: 0 };
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            texts: Texts::default(),
+            numbers: HashTable::new(),
+            hasher: RandomState::default(),
+            recent: Box::new([NOTHING; RECENT]),
         }
     }
+}
 
-    #[inline(never)]
-    fn add(&mut self, hash: u64, head: u128, text: &[u8]) -> i32 {
-        let Self { texts, entries, hasher, .. } = self;
-        let number = i32::try_from(texts.rows()).expect("2^31 distinct texts are past every memory budget");
-        texts.push(text);
-        let hash_again = |entry: &Entry| hash_of(hasher, entry.head, texts.get(index(entry.number)));
-        entries.insert_unique(hash, Entry { head, len: text.len(), number }, hash_again);
+impl Dictionary {
+    /// The number of a text of `len` bytes at the start of a block.
+    #[inline]
+    fn number_of_short(&mut self, bytes: &[u8; BLOCK], len: usize) -> i32 {
+        let block = u128::from_le_bytes(*bytes) & WITHIN[len];
+        let place = place_of(block);
+        let recent = &self.recent[place];
+        if recent.block == block && recent.len == len {
+            return recent.number;
+        }
+        let number = self.number_of(&bytes[..len]);
+        self.recent[place] = Recent { block, len, number };
         number
     }
 
     #[inline(never)]
-    fn number_of_long(&mut self, text: &[u8]) -> i32 {
-        let mut head = [0; BLOCK];
-        for (byte, of_text) in head.iter_mut().zip(text) {
-            *byte = *of_text;
+    fn number_of(&mut self, text: &[u8]) -> i32 {
+        let Self { texts, numbers, hasher, .. } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(number) = numbers.find(hash, |number| texts.get(index(*number)) == text) {
+            return *number;
         }
-        self.number_of(u128::from_le_bytes(head), text)
+        let number = i32::try_from(texts.rows()).expect("2^31 distinct texts are past every memory budget");
+        texts.push(text);
+        numbers.insert_unique(hash, number, |number| hasher.hash_one(texts.get(index(*number))));
+        number
     }
 }
 
+/// For each length, the bytes of a block that a text of it fills.
+const WITHIN: [u128; BLOCK] = {
+    let mut masks = [0; BLOCK];
+    let mut len = 1;
+    while len < BLOCK {
+        masks[len] = masks[len - 1] << 8 | 0xFF;
+        len += 1;
+    }
+    masks
+};
+
+/// The place of a text among the recent ones: any would do, so long as like texts spread.
 #[inline]
-fn hash_of(hasher: &RandomState, head: u128, text: &[u8]) -> u64 {
-    // A short text leaves the last byte of its head free; zeros at its end must not go unseen.
-    let len = u128::from(text.len() as u64);
-    if text.len() <= BLOCK { hasher.hash_one(head ^ len << 120) } else { hasher.hash_one(text) }
+#[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+fn place_of(block: u128) -> usize {
+    let (low, high) = (block as u64, (block >> 64) as u64);
+    ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> RECENT_SHIFT) as usize
 }
 
 impl Store for Dictionary {
@@ -83,11 +109,8 @@ impl Store for Dictionary {
             return Err(reader.misfit());
         }
         let number = match reader.short_text() {
-            Some((block, len)) => {
-                let behind = u128::MAX << (8 * len);
-                self.number_of(u128::from_le_bytes(*block) & !behind, &block[..len])
-            }
-            None => self.number_of_long(reader.text()?),
+            Some((block, len)) => self.number_of_short(block, len),
+            None => self.number_of(reader.text()?),
         };
         self.rows.push(number);
         Ok(())
@@ -110,11 +133,12 @@ impl Store for Dictionary {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(self.rows.as_slice()) + self.texts.bytes() + self.entries.capacity() * size_of::<Entry>()
+        size_of_val(self.rows.as_slice()) + self.texts.bytes() + self.numbers.capacity() * size_of::<i32>()
     }
 
     fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        self.entries.clear();
+        self.numbers.clear();
+        self.recent.fill(NOTHING);
         let rows = Int32Array::new(take_values(&mut self.rows).into(), nulls);
         Arc::new(DictionaryArray::<Int32Type>::new(rows, self.texts.take(None)))
     }

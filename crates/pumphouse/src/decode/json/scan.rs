@@ -40,6 +40,12 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
+    /// The next `N` bytes, if there are so many.
+    #[inline]
+    pub(in crate::decode) fn ahead<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.bytes.get(self.at..)?.first_chunk()
+    }
+
     /// Moves on by bytes that were seen in [`Self::rest`].
     #[inline]
     pub(in crate::decode) fn advance(&mut self, bytes: usize) {
@@ -114,6 +120,10 @@ impl<'a> Reader<'a> {
     /// After an element: whether another one follows, standing at its start; passes `closing` if not.
     #[inline]
     pub(in crate::decode) fn another(&mut self, closing: u8) -> Result<bool, Fault> {
+        if self.ahead() == Some(b",\"") {
+            self.at += 1;
+            return Ok(true);
+        }
         let mut byte = self.peek();
         if byte <= b' ' {
             self.skip_more_space();

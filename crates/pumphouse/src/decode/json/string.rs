@@ -173,17 +173,27 @@ fn last_plain_end(bytes: &[u8], from: usize) -> usize {
 /// Bytes looked at together: as many as the smallest vector registers hold.
 pub(in crate::decode) const BLOCK: usize = 16;
 
-/// The index of the first quote, backslash or control character. Written so that compilers turn the
-/// loop into a handful of vector instructions.
+/// The index of the first quote, backslash or control character. Plain arithmetic on eight bytes at a
+/// time: as quick on short strings as vector instructions, which have farther to go back to an index.
 #[inline]
 fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
-    let mut marks = [0_u8; BLOCK];
-    for (mark, byte) in marks.iter_mut().zip(block) {
-        let is_special = u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
-        *mark = is_special.wrapping_neg();
-    }
-    let marks = u128::from_le_bytes(marks);
-    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+    let [low, high] = *block.as_chunks().0 else { return None };
+    let (low, high) = (special_bytes(u64::from_le_bytes(low)), special_bytes(u64::from_le_bytes(high)));
+    let (word, before) = if low == 0 { (high, BLOCK / 2) } else { (low, 0) };
+    (word != 0).then(|| before + word.trailing_zeros() as usize / 8)
+}
+
+/// Sets the high bit of each byte that is special. Exact in the lowest one set; above it a borrow may set
+/// others, which nobody looks at.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let quotes = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let backslashes = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
+    let controls = word.wrapping_sub(ONES * 0x20);
+    // Quote and backslash have no high bit, so a byte with one is never special.
+    (quotes | backslashes | controls) & !word & HIGHS
 }
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ pub enum Answer {
     },
     /// A claimed batch, built again.
     Rebuilt(BatchId, Arc<Payload>, Filled),
+    /// What was to answer panicked.
+    Broken,
     /// The process wants the lane to settle what is open and leave until then.
     Drain(Time),
 }
@@ -124,6 +126,19 @@ pub enum End {
     Left,
     /// A person is needed.
     Halted(Box<Fault>),
+    /// A fault of this program: something panicked.
+    Broken,
+}
+
+/// Tells the lane when the work that owes it an answer panics: a lane must not wait for ever.
+pub(super) struct OwedAnswer(pub(super) Mailbox);
+
+impl Drop for OwedAnswer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send(Answer::Broken);
+        }
+    }
 }
 
 /// One lane.
@@ -318,6 +333,7 @@ impl Lane {
             match answer {
                 Answer::Drain(until) => self.step(Input::Drain(until)),
                 _ if epoch != self.mailbox.epoch => {}
+                Answer::Broken => self.end = Some(End::Broken),
                 Answer::Fact(input) => self.step(input),
                 Answer::Assigned(stored) => self.accept(stored),
                 Answer::Ends { partition, low, high } => self.ends_known(partition, low, high),
@@ -423,4 +439,37 @@ fn judge_commit(error: RDKafkaRespErr, partitions: &[RDKafkaRespErr]) -> Option<
 
 pub(super) const fn commit_timeout() -> Duration {
     COMMIT_TIMEOUT
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn work_that_panics_still_answers() {
+        let (sender, answers) = sync_channel(1);
+        let mailbox = Mailbox { epoch: 3, sender, thread: thread::current(), cancelled: Arc::default() };
+        let work = thread::spawn(move || {
+            let _owed = OwedAnswer(mailbox);
+            panic!("as a test of what follows");
+        });
+        assert!(work.join().is_err());
+        assert!(matches!(answers.try_recv(), Ok((3, Answer::Broken))));
+    }
+
+    #[test]
+    fn only_errors_of_the_whole_group_leave_a_commit_to_be_repeated() {
+        use RDKafkaRespErr as E;
+        let (ok, later) = (E::RD_KAFKA_RESP_ERR_NO_ERROR, E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION);
+        assert_eq!(judge_commit(ok, &[ok, ok]), None);
+        assert_eq!(judge_commit(later, &[later, later]), Some(CommitFailure::NotYet));
+        assert_eq!(judge_commit(later, &[ok, later]), Some(CommitFailure::Unknown));
+        assert_eq!(judge_commit(E::RD_KAFKA_RESP_ERR__TIMED_OUT, &[]), Some(CommitFailure::Unknown));
+        let member = E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
+        assert_eq!(judge_commit(member, &[member]), Some(CommitFailure::Unknown));
+        let large = E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE;
+        assert_eq!(judge_commit(large, &[ok, large]), Some(CommitFailure::TooLarge));
+    }
 }

@@ -11,7 +11,7 @@ use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
 use rdkafka::error::KafkaResult;
 
-use super::lane::{Answer, End, Lane, Mailbox, Shared, commit_timeout};
+use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::{faults, ready};
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
@@ -76,8 +76,9 @@ impl Lane {
         let Some(payload) = self.payloads.get(&order.claim.id).cloned() else { return };
         let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
         self.shared.runtime.spawn(async move {
+            let owed = OwedAnswer(mailbox);
             let fact = sink.insert(&order, &payload).await;
-            mailbox.send(Answer::Fact(fact));
+            owed.0.send(Answer::Fact(fact));
         });
     }
 
@@ -173,6 +174,7 @@ impl Lane {
     fn probe(&self, claim: Claim) {
         let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
         self.shared.runtime.spawn(async move {
+            let OwedAnswer(mailbox) = &OwedAnswer(mailbox);
             while !mailbox.is_cancelled() {
                 match probe::landed(&sink, &claim).await {
                     Ok(landed) => return mailbox.send(Answer::Fact(Input::Probed(claim.id, landed))),
@@ -185,7 +187,10 @@ impl Lane {
 
     fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
         let mailbox = self.mailbox.clone();
-        self.shared.runtime.spawn_blocking(move || work(&mailbox));
+        self.shared.runtime.spawn_blocking(move || {
+            let owed = OwedAnswer(mailbox);
+            work(&owed.0);
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! The process: starts the lanes of every stream, passes signals on, reports, ends with the right code.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -118,6 +119,12 @@ async fn wait_for_end(
             end = ends.recv() => match end {
                 None => break,
                 Some((_, End::Left)) => false,
+                Some((stream, End::Broken)) => {
+                    tracing::error!(stream, "a lane panicked, which is a fault of pumphouse; please report it. \
+                        Its batches are safe: the next process finishes them");
+                    exit = Exit::Failed;
+                    true
+                }
                 Some((stream, End::Halted(fault))) => {
                     telemetry::halted(&stream, &fault);
                     exit = Exit::Halted;
@@ -228,10 +235,13 @@ fn start_lane(
     let name = format!("{}/{number}", shared.stream.name);
     let thread = thread::Builder::new().name(name).spawn(move || {
         let stream = shared.stream.name.clone();
-        let end = match Lane::join(shared, pump, report, (to_lane, answers)) {
-            Ok(lane) => lane.run(),
-            Err(fault) => End::Halted(Box::new(fault)),
-        };
+        let ran =
+            catch_unwind(AssertUnwindSafe(|| match Lane::join(shared, pump, report, (to_lane, answers)) {
+                Ok(lane) => lane.run(),
+                Err(fault) => End::Halted(Box::new(fault)),
+            }));
+        // A lane that is silently gone would look like a topic without events.
+        let end = ran.unwrap_or(End::Broken);
         // The process may have stopped listening.
         let _ = ended.blocking_send((stream, end));
     });

@@ -82,9 +82,7 @@ impl Lane {
             else {
                 continue;
             };
-            // The client has moved past strays, which the open batch does not hold yet.
-            let is_taken = !self.strays.contains_key(&partition);
-            if to > from && is_taken && self.pump.wants(partition) {
+            if to > from && self.pump.wants(partition) {
                 let filled = Filled::default();
                 self.step(Input::Fetched { partition, range: Range::new(from, to), filled });
             }

@@ -227,12 +227,17 @@ impl Membership {
     /// Ends the membership on a thread of its own: leaving may take as long as the broker takes to answer.
     #[must_use]
     pub fn close(self) -> thread::JoinHandle<()> {
+        thread::spawn(move || drop(self))
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::Release);
         if self.unanswered {
             // Closing waits for the answer that nobody will give any more.
             give_back(&self.consumer, &self.consumer.assignment().unwrap_or_default());
         }
-        thread::spawn(move || drop(self))
     }
 }
 

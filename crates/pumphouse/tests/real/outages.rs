@@ -64,7 +64,7 @@ fn too_many_parts_pause_the_lane_until_merges_catch_up() {
 fn a_server_that_answers_nothing_fills_the_memory_that_is_allowed_and_no_more() {
     const LIMIT_MIB: u64 = 32;
     // What is beside rows: Kafka's client, encoded bodies, what the allocators keep.
-    const BESIDE_MIB: u64 = 400;
+    const BESIDE_MIB: u64 = 120;
     let mut pair = Pair::own();
     let plan = Plan { process: "{ lanes: 2, memory: 32MiB }", ..Plan::default() };
     let story = Story::with_tables(&pair, "memory", plan);

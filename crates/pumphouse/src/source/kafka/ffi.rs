@@ -13,9 +13,6 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionLi
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
-/// Records taken from a queue by one call.
-const TAKEN_AT_ONCE: usize = 1024;
-
 /// What a partition's queue holds.
 pub(crate) enum Taken<'a> {
     /// A record, valid until the visitor returns.
@@ -117,11 +114,12 @@ impl PartitionQueue {
         Some(Self { queue })
     }
 
-    /// Hands what is there to `visit`, in order and in place, about [`TAKEN_AT_ONCE`] at most; returns how many.
-    /// Never waits.
+    /// Hands all that is there to `visit`, in order and in place; returns how many. Never waits.
     ///
     /// Not `rd_kafka_consume_batch_queue`: it counts the end of a partition as a record, so that a rebalance, which
-    /// lets a partition go on from its last record, would go on one record too far and skip it.
+    /// lets a partition go on from its last record, would go on one record too far and skip it. And not a part of
+    /// what is there: librdkafka sets the whole queue aside for such a call, fetches more into the empty one, and
+    /// puts the rest back, so that each call would add an answer of the broker to the queue, beyond its bound.
     pub(super) fn take(&mut self, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
         let mut turn = Turn { visit, taken: 0, panic: None };
         // SAFETY: the queue is live, and the turn outlives the call, which alone uses it.
@@ -151,10 +149,6 @@ unsafe extern "C" fn hand_over(message: *mut sys::rd_kafka_message_t, turn: *mut
         let visited = catch_unwind(AssertUnwindSafe(|| (turn.visit)(&taken_from(message))));
         turn.panic = visited.err();
         turn.taken += 1;
-    }
-    if turn.taken >= TAKEN_AT_ONCE || turn.panic.is_some() {
-        // SAFETY: the call only sets a flag of this thread; what is left goes back to the queue.
-        unsafe { sys::rd_kafka_yield(ptr::null_mut()) };
     }
 }
 

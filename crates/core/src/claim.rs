@@ -55,6 +55,8 @@ pub struct Metadata {
     pub claim: Option<Claim>,
     /// The last batches settled here, oldest first; at most [`HISTORY_MAX`].
     pub history: Vec<Settled>,
+    /// When the group began to keep this partition: a partition added later starts with what came after that.
+    pub since: ServerTime,
 }
 
 impl BatchId {
@@ -69,16 +71,25 @@ impl fmt::Display for BatchId {
 }
 
 impl Metadata {
-    /// A history that begins at `offset`.
+    /// A history that begins at `offset`, now.
     #[must_use]
-    pub fn origin(offset: Offset) -> Self {
-        Self { claim: None, history: vec![Settled { id: BatchId::ORIGIN, to: offset }] }
+    pub fn origin(offset: Offset, since: ServerTime) -> Self {
+        Self { claim: None, history: vec![Settled { id: BatchId::ORIGIN, to: offset }], since }
+    }
+
+    /// Whether this can stand beside `partition` at `offset`. Tools copy metadata with offsets of another cluster
+    /// or partition; what was not written here counts as nobody's.
+    #[must_use]
+    pub fn belongs_to(&self, partition: Partition, offset: Offset) -> bool {
+        let remembered = self.history.last().is_none_or(|settled| settled.to <= offset);
+        let claimed = |claim: &Claim| claim.ranges.get(&partition).is_some_and(|range| range.from == offset);
+        remembered && self.claim.as_ref().is_none_or(claimed)
     }
 
     /// This metadata with `claim` in it.
     #[must_use]
     pub fn claiming(&self, claim: &Claim) -> Self {
-        Self { claim: Some(claim.clone()), history: self.history.clone() }
+        Self { claim: Some(claim.clone()), ..self.clone() }
     }
 
     /// This metadata after `id` landed and the partition moved to `to`.
@@ -88,13 +99,13 @@ impl Metadata {
         history.push(Settled { id, to });
         let excess = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..excess);
-        Self { claim: None, history }
+        Self { claim: None, history, since: self.since }
     }
 
     /// This metadata without its claim.
     #[must_use]
     pub fn dropping(&self) -> Self {
-        Self { claim: None, history: self.history.clone() }
+        Self { claim: None, ..self.clone() }
     }
 
     /// Text for an offset commit: ASCII.
@@ -128,6 +139,7 @@ impl Metadata {
 struct Body {
     claim: Option<ClaimBody>,
     history: Vec<Settled>,
+    since: ServerTime,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,7 +164,7 @@ impl From<&Metadata> for Body {
                 .map(|(partition, range)| (partition.0, range.from.0, range.len()))
                 .collect(),
         });
-        Self { claim, history: metadata.history.clone() }
+        Self { claim, history: metadata.history.clone(), since: metadata.since }
     }
 }
 
@@ -162,7 +174,7 @@ impl Body {
             Some(body) => Some(body.into_claim()?),
             None => None,
         };
-        Some(Metadata { claim, history: self.history })
+        Some(Metadata { claim, history: self.history, since: self.since })
     }
 }
 
@@ -205,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_largest_claim_fits_what_a_broker_takes() {
-        let mut metadata = Metadata::origin(Offset(0));
+        let mut metadata = Metadata::origin(Offset(0), ServerTime(1_795_000_000_000));
         for n in 0..20 {
             metadata = metadata.settling(BatchId(u128::MAX - n), Offset(u64::from(u32::MAX) * 1000));
         }
@@ -215,18 +227,32 @@ mod tests {
 
     #[test]
     fn a_claim_comes_back_unchanged() {
-        let metadata = Metadata::origin(Offset(5)).settling(BatchId(9), Offset(7)).claiming(&claim(3, 7));
+        let metadata = Metadata::origin(Offset(5), ServerTime(1_795_000_000_000))
+            .settling(BatchId(9), Offset(7))
+            .claiming(&claim(3, 7));
         assert_eq!(Metadata::decode(&metadata.encode()), Some(metadata));
     }
 
     #[test]
     fn one_changed_character_makes_it_foreign() {
-        let text = Metadata::origin(Offset(5)).claiming(&claim(2, 7)).encode();
+        let text = Metadata::origin(Offset(5), ServerTime(1_795_000_000_000)).claiming(&claim(2, 7)).encode();
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             assert_eq!(Metadata::decode(&String::from_utf8(bytes).expect("ASCII")), None, "at {at}");
         }
+    }
+
+    #[test]
+    fn metadata_of_another_place_is_nobodys() {
+        let claim = claim(2, 7);
+        let carrying = Metadata::origin(Offset(7), ServerTime(0)).claiming(&claim);
+        assert!(carrying.belongs_to(Partition(0), Offset(7)));
+        assert!(!carrying.belongs_to(Partition(0), Offset(6)), "a translated offset");
+        assert!(!carrying.belongs_to(Partition(1), Offset(7)), "a partition that is not claimed");
+        let settled = Metadata::origin(Offset(7), ServerTime(0)).settling(BatchId(1), Offset(9));
+        assert!(settled.belongs_to(Partition(0), Offset(9)) && settled.belongs_to(Partition(0), Offset(12)));
+        assert!(!settled.belongs_to(Partition(0), Offset(8)), "an offset set back by hand");
     }
 
     proptest! {

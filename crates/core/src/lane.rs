@@ -1,6 +1,7 @@
 //! One partition's life in a lane: marked, fetching, recovering. Does not know of inserts.
 
 use crate::claim::{BatchId, Metadata};
+use crate::moment::ServerTime;
 use crate::offset::{Offset, Partition, Range};
 
 /// What Kafka holds for a partition.
@@ -36,17 +37,26 @@ pub enum Stage {
     Fetching,
 }
 
-impl Owned {
-    /// The state in which an assignment finds the partition.
+impl Stored {
+    /// What a committed offset and the text beside it say of `partition`.
     #[must_use]
-    pub fn assigned(stored: Stored) -> Self {
+    pub fn read(partition: Partition, offset: Offset, text: &str) -> Self {
+        let metadata = Metadata::decode(text).filter(|metadata| metadata.belongs_to(partition, offset));
+        Self { offset, metadata }
+    }
+}
+
+impl Owned {
+    /// The state in which an assignment finds the partition; `now` begins its history if it has none.
+    #[must_use]
+    pub fn assigned(stored: Stored, now: ServerTime) -> Self {
         let Stored { offset, metadata } = stored;
         let stage = match &metadata {
             None => Stage::Unmarked,
             Some(Metadata { claim: Some(claim), .. }) => Stage::Recovering(claim.id),
             Some(Metadata { claim: None, .. }) => Stage::Fetching,
         };
-        let metadata = metadata.unwrap_or_else(|| Metadata::origin(offset));
+        let metadata = metadata.unwrap_or_else(|| Metadata::origin(offset, now));
         Self { committed: offset, next: offset, metadata, stage }
     }
 

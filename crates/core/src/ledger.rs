@@ -18,8 +18,10 @@ pub enum Fate {
     Resend,
     /// It was never whole, so nothing of it was ever inserted; take the records afresh.
     Drop,
-    /// The metadata can't tell; the table can.
+    /// Some partition moved past it beyond its memory: it landed whole or was never whole, and the table knows.
     Unclear,
+    /// Metadata is gone or foreign, so that it may be half landed: nothing here can tell.
+    Undecidable,
 }
 
 /// Decides by what all partitions of `claim` hold; the first line that fits:
@@ -29,7 +31,8 @@ pub enum Fate {
 /// | some history holds the batch | `Landed` |
 /// | every partition carries the claim | `Resend` |
 /// | some partition is ours, without the claim, and stands at its `from` or remembers back to it | `Drop` |
-/// | anything else: history too short, metadata gone or foreign | `Unclear` |
+/// | some partition is ours and without the claim: it moved past it beyond its memory | `Unclear` |
+/// | anything else: metadata gone or foreign on all that do not carry it | `Undecidable` |
 ///
 /// The second line before the third would double rows if a partition that moved on counted as carrying.
 #[must_use]
@@ -48,8 +51,10 @@ pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
         .any(|(partition, range)| stored.get(partition).is_some_and(|s| never_carried(s, claim, range.from)))
     {
         Fate::Drop
-    } else {
+    } else if claim.ranges.keys().filter_map(ours).any(|metadata| !carries(metadata)) {
         Fate::Unclear
+    } else {
+        Fate::Undecidable
     }
 }
 
@@ -91,34 +96,34 @@ mod tests {
 
     #[test]
     fn a_history_that_holds_the_batch_is_proof_that_it_landed() {
-        let settled = Metadata::origin(Offset(10)).settling(BatchId(7), Offset(20));
-        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        let settled = Metadata::origin(Offset(10), ServerTime(0)).settling(BatchId(7), Offset(20));
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
         assert_eq!(fate_of(at(10, carrying), at(20, settled)), Fate::Landed);
     }
 
     #[test]
     fn a_claim_on_every_partition_may_have_landed() {
-        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
         assert_eq!(fate_of(at(10, carrying.clone()), at(10, carrying)), Fate::Resend);
     }
 
     #[test]
     fn a_partition_still_at_the_start_never_carried_it() {
-        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
-        assert_eq!(fate_of(at(10, carrying), at(10, Metadata::origin(Offset(3)))), Fate::Drop);
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        assert_eq!(fate_of(at(10, carrying), at(10, Metadata::origin(Offset(3), ServerTime(0)))), Fate::Drop);
     }
 
     #[test]
     fn a_partition_that_moved_on_and_remembers_back_to_the_start_never_carried_it() {
-        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
-        let moved = Metadata::origin(Offset(10)).settling(BatchId(8), Offset(15));
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        let moved = Metadata::origin(Offset(10), ServerTime(0)).settling(BatchId(8), Offset(15));
         assert_eq!(fate_of(at(10, carrying), at(15, moved)), Fate::Drop);
     }
 
     #[test]
     fn a_partition_that_moved_on_beyond_its_memory_proves_nothing() {
-        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
-        let mut moved = Metadata::origin(Offset(10));
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        let mut moved = Metadata::origin(Offset(10), ServerTime(0));
         for n in 0..9 {
             moved = moved.settling(BatchId(100 + n), Offset(21 + u64::try_from(n).expect("small")));
         }
@@ -126,8 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn foreign_metadata_proves_nothing() {
-        let carrying = Metadata::origin(Offset(10)).claiming(&claim());
-        assert_eq!(fate_of(at(10, carrying), Stored { offset: Offset(10), metadata: None }), Fate::Unclear);
+    fn foreign_metadata_proves_nothing_and_no_row_does() {
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        assert_eq!(
+            fate_of(at(10, carrying), Stored { offset: Offset(10), metadata: None }),
+            Fate::Undecidable
+        );
     }
 }

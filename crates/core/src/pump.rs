@@ -144,7 +144,7 @@ impl Pump {
         }
         let out = &mut effects;
         match input {
-            Input::Assigned(stored) => self.assigned(stored),
+            Input::Assigned(stored) => self.assigned(stored, moment.server),
             Input::Revoking { partitions, until } => self.revoking(partitions, until, out),
             Input::Lost => self.forget_all(out),
             Input::Fetched { partition, range, filled } => self.fetched(moment.now, partition, range, filled),

@@ -119,7 +119,7 @@ impl World {
     fn store(&mut self, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
         for (partition, (offset, metadata)) in entries {
             let text = metadata.encode();
-            self.stored.insert(*partition, Stored { offset: *offset, metadata: Metadata::decode(&text) });
+            self.stored.insert(*partition, Stored::read(*partition, *offset, &text));
         }
         self.check();
     }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Effect, Outcome, Pump, Purpose, Revoking, Work};
 use crate::claim::Metadata;
 use crate::lane::{Owned, Stage, Stored};
-use crate::moment::Time;
+use crate::moment::{ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
 use crate::verdict::Halt;
 
 impl Pump {
-    pub(super) fn assigned(&mut self, stored: BTreeMap<Partition, Stored>) {
+    pub(super) fn assigned(&mut self, stored: BTreeMap<Partition, Stored>, now: ServerTime) {
         for (partition, stored) in stored {
-            let before = self.owned.insert(partition, Owned::assigned(stored));
+            let before = self.owned.insert(partition, Owned::assigned(stored, now));
             assert!(before.is_none(), "partition {partition} is assigned once until it is released");
         }
     }

@@ -33,6 +33,7 @@ impl Pump {
             Fate::Landed => self.settle(batch, Outcome::FoundLanded, None, out),
             Fate::Drop => self.drop_claim(batch, out),
             Fate::Unclear => out.push(Effect::Probe(claim)),
+            Fate::Undecidable => self.halt(Halt::Undecidable(Box::new(claim)), out),
             Fate::Resend => self.order_rebuild(claim, moment, out),
         }
     }

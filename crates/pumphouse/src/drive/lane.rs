@@ -156,6 +156,8 @@ pub struct Lane {
     pub(super) report: Arc<LaneReport>,
     pub(super) end: Option<End>,
     pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
+    /// The partition that the next turn begins with.
+    pub(super) first_taken: Partition,
     /// The group asked us to take an assignment without partitions.
     pub(super) nothing_assigned: bool,
     last_failure: (Option<RDKafkaErrorCode>, Time),
@@ -194,6 +196,7 @@ impl Lane {
             report,
             end: None,
             fetch_failed: None,
+            first_taken: Partition(0),
             nothing_assigned: false,
             last_failure: (None, Time::default()),
             standing_due: Time::default(),

@@ -28,7 +28,13 @@ impl Lane {
     /// Takes what is there of every partition that the pump wants more of.
     pub(super) fn take_records(&mut self) -> bool {
         let mut any = false;
-        for partition in self.owned.clone() {
+        // Each turn begins behind the partition that began the last one: a backlog in the first would else fill
+        // every batch and starve the others.
+        let split = self.owned.split_off(&self.first_taken);
+        let order: Vec<Partition> = split.iter().chain(&self.owned).copied().collect();
+        self.owned.extend(split);
+        self.first_taken = order.first().map_or(Partition(0), |first| Partition(first.0.wrapping_add(1)));
+        for partition in order {
             if self.pump.wants(partition) {
                 any |= self.take_partition(partition);
             }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pumphouse_core::claim::Metadata;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -24,28 +23,67 @@ pub fn stored<C: ConsumerContext>(
     partitions: &BTreeSet<Partition>,
     start_from: StartFrom,
 ) -> KafkaResult<BTreeMap<Partition, Stored>> {
+    let mut stored = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for (partition, found) in committed(client, topic, partitions)? {
+        match found {
+            Some(found) => {
+                stored.insert(partition, found);
+            }
+            None => unknown.push(partition),
+        }
+    }
+    if stored.len() + unknown.len() != partitions.len() {
+        return Err(KafkaError::OffsetFetch(rdkafka::types::RDKafkaErrorCode::UnknownPartition));
+    }
+    let start_from = if unknown.is_empty() { start_from } else { start(client, topic, start_from)? };
+    for partition in unknown {
+        let offset = first_offset(client, topic, partition, start_from)?;
+        stored.insert(partition, Stored { offset, metadata: None });
+    }
+    Ok(stored)
+}
+
+/// What the group has committed; `None` for a partition without an offset.
+fn committed<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &BTreeSet<Partition>,
+) -> KafkaResult<Vec<(Partition, Option<Stored>)>> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
         list.add_partition(topic, number(*partition));
     }
-    let committed = client.committed_offsets(list, ANSWER_TIMEOUT)?;
-    let mut stored = BTreeMap::new();
-    for element in committed.elements() {
+    let mut found = Vec::with_capacity(partitions.len());
+    for element in client.committed_offsets(list, ANSWER_TIMEOUT)?.elements() {
         element.error()?;
         let Ok(partition) = u32::try_from(element.partition()).map(Partition) else { continue };
-        let found = match element.offset() {
+        let stored = match element.offset() {
             KafkaOffset::Offset(offset) => {
-                Stored { offset: unsigned(offset), metadata: Metadata::decode(element.metadata()) }
+                Some(Stored::read(partition, unsigned(offset), element.metadata()))
             }
-            _ => Stored { offset: first_offset(client, topic, partition, start_from)?, metadata: None },
+            _ => None,
         };
-        stored.insert(partition, found);
+        found.push((partition, stored));
     }
-    if stored.len() == partitions.len() {
-        Ok(stored)
-    } else {
-        Err(KafkaError::OffsetFetch(rdkafka::types::RDKafkaErrorCode::UnknownPartition))
+    Ok(found)
+}
+
+/// Where a partition starts that the group has no offset for. `latest` means the time when the group began, not
+/// now: what was written to a partition between its creation and its assignment belongs to the group as well.
+fn start<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    start_from: StartFrom,
+) -> KafkaResult<StartFrom> {
+    if start_from != StartFrom::Latest {
+        return Ok(start_from);
     }
+    let count = partition_count(client, topic)?.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+    let all = (0..count).map(Partition).collect();
+    let known = committed(client, topic, &all)?.into_iter().filter_map(|(_, stored)| stored?.metadata);
+    let began = known.map(|metadata| metadata.since.0).min();
+    Ok(began.map_or(StartFrom::Latest, StartFrom::Time))
 }
 
 /// Where a group without an offset begins to read a partition.
@@ -62,9 +100,11 @@ fn first_offset<C: ConsumerContext>(
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, number(partition), KafkaOffset::Offset(at))?;
     let found = client.offsets_for_times(list, ANSWER_TIMEOUT)?;
-    let element = found.find_partition(topic, number(partition));
-    Ok(match element.map(|element| element.offset()) {
-        Some(KafkaOffset::Offset(offset)) => unsigned(offset),
+    let Some(element) = found.find_partition(topic, number(partition)) else { return Ok(high) };
+    element.error()?;
+    Ok(match element.offset() {
+        KafkaOffset::Offset(offset) => unsigned(offset),
+        // No record is that young.
         _ => high,
     })
 }

@@ -291,7 +291,7 @@ fn window_finding(table: &LiveTable, role: Role, window: Window) -> Option<Findi
         0 => (Severity::Refuse, "the table remembers no tokens, so each retry would double rows"),
         entries if entries < WINDOW_MIN => (
             Severity::Warn,
-            "other inserts can push a token out before its retry; pumphouse then waits more often",
+            "other inserts can push a token out before its retry, and the retry would then double rows",
         ),
         _ => return None,
     };

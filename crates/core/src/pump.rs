@@ -198,6 +198,12 @@ impl Pump {
         self.open.filled().bytes + self.in_flight().map_or(0, |in_flight| in_flight.bytes)
     }
 
+    /// Whether `batch` is claimed by this lane and not yet settled.
+    #[must_use]
+    pub fn is_in_flight(&self, batch: BatchId) -> bool {
+        self.in_flight().is_some_and(|in_flight| in_flight.claim.id == batch)
+    }
+
     /// Whether the lane takes no more records because of its memory limit or a full batch.
     #[must_use]
     pub fn is_paused(&self) -> bool {

@@ -156,6 +156,8 @@ pub struct Lane {
     pub(super) report: Arc<LaneReport>,
     pub(super) end: Option<End>,
     pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
+    /// Partitions whose queue held a failure: nothing is taken from them until the lane has joined again.
+    pub(super) distrusted: BTreeSet<Partition>,
     /// The partition that the next turn begins with.
     pub(super) first_taken: Partition,
     /// The group asked us to take an assignment without partitions.
@@ -196,6 +198,7 @@ impl Lane {
             report,
             end: None,
             fetch_failed: None,
+            distrusted: BTreeSet::new(),
             first_taken: Partition(0),
             nothing_assigned: false,
             last_failure: (None, Time::default()),
@@ -272,6 +275,7 @@ impl Lane {
         self.strays.clear();
         self.times.clear();
         self.fetch_failed = None;
+        self.distrusted.clear();
     }
 
     fn client_failed(&mut self, error: &KafkaError) {
@@ -343,6 +347,10 @@ impl Lane {
                 Answer::Rebuilt(batch, payload, filled) => {
                     self.payloads.insert(batch, payload);
                     self.step(Input::Rebuilt(batch, filled));
+                    if !self.pump.is_in_flight(batch) {
+                        // It was called off meanwhile.
+                        self.payloads.remove(&batch);
+                    }
                 }
             }
         }

@@ -35,12 +35,14 @@ const CLOCK_EVERY: Duration = Duration::from_secs(15);
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Kafka's `max.poll.interval.ms` where none is configured: the time a rebalance may take.
 const REBALANCE_TIME: Duration = Duration::from_mins(5);
+/// Time for a lane to leave the group after its drain, before the process ends without it.
+const LEAVE_TIME: Duration = Duration::from_secs(20);
 /// Signals closer together than this are one.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// Part of a lane's memory that one batch may take: one is open while another is on its way.
 const BATCH_SHARE: u64 = 2;
 /// Part of the process's memory that lanes may fill with rows; the rest is Kafka's queues and encoded bodies.
-const ROWS_SHARE: u64 = 3;
+const ROWS_SHARE: u64 = 4;
 
 /// One stream that is ready to run.
 pub struct ReadyStream {
@@ -133,6 +135,10 @@ async fn wait_for_end(
             },
             _ = terminate.recv() => heard(draining, clock.now()),
             _ = interrupt.recv() => heard(draining, clock.now()),
+            () = overdue(draining, settings.process.drain_timeout, clock) => {
+                tracing::error!("a lane did not leave in time; stopped at once, the next owner finishes its batch");
+                return Ok(Exit::Failed);
+            }
         };
         if stop && draining.is_none() {
             draining = Some(clock.now());
@@ -150,6 +156,14 @@ async fn wait_for_end(
     }
     tracing::info!("{}", event::STOPPED);
     Ok(exit)
+}
+
+/// Ends when the lanes have had their time to drain and to leave the group; never before a drain.
+async fn overdue(draining: Option<Time>, timeout: Duration, clock: &Clock) {
+    match draining {
+        Some(since) => tokio::time::sleep(clock.until(since.after(timeout).after(LEAVE_TIME))).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The first signal asks to drain; a second one ends the process where it stands, which loses nothing: what is

@@ -35,7 +35,7 @@ impl Lane {
         self.owned.extend(split);
         self.first_taken = order.first().map_or(Partition(0), |first| Partition(first.0.wrapping_add(1)));
         for partition in order {
-            if self.pump.wants(partition) {
+            if self.pump.wants(partition) && !self.distrusted.contains(&partition) {
                 any |= self.take_partition(partition);
             }
         }
@@ -79,8 +79,8 @@ impl Lane {
     /// Passes offsets behind the last record that hold none: aborted transactions and control records.
     pub(super) fn pass_control_records(&mut self) {
         for partition in self.owned.clone() {
-            // The client's position is already behind records that wait here.
-            if self.strays.contains_key(&partition) {
+            // The client's position is already behind records that wait here, or behind a failure.
+            if self.strays.contains_key(&partition) || self.distrusted.contains(&partition) {
                 continue;
             }
             let (Some(from), Some(to)) =
@@ -99,6 +99,7 @@ impl Lane {
     /// the failure as if that were a record), so the lane begins anew from what is committed.
     pub(super) fn heed_fetch_failure(&mut self) {
         let Some((partition, error)) = self.fetch_failed.take() else { return };
+        self.distrusted.insert(partition);
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET {
             self.ask_ends(partition);
         } else {

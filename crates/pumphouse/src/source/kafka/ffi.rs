@@ -1,9 +1,7 @@
-//! The calls to librdkafka that its Rust wrapper does not offer: records in place from one partition's queue,
+//! The calls to librdkafka that its Rust wrapper does not offer: records in batches from one partition's queue,
 //! commits answered per partition, and a wake-up instead of a poll. All `unsafe` of the source is here.
 
-use std::any::Any;
 use std::ffi::{CStr, CString, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::thread::Thread;
@@ -12,6 +10,9 @@ use rdkafka::client::NativeClient;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
+
+/// Records taken from a queue by one call.
+const TAKEN_AT_ONCE: usize = 1024;
 
 /// What a partition's queue holds.
 pub(crate) enum Taken<'a> {
@@ -29,7 +30,11 @@ pub(crate) struct Message<'a>(&'a sys::rd_kafka_message_t);
 /// The queue of one assigned partition, taken out of the consumer's.
 pub(super) struct PartitionQueue {
     queue: Queue,
+    taken: Vec<*mut sys::rd_kafka_message_t>,
 }
+
+// SAFETY: `taken` is scratch space whose pointers are used only within `take`.
+unsafe impl Send for PartitionQueue {}
 
 /// Where answers to offset commits arrive.
 pub(super) struct CommitQueue {
@@ -111,44 +116,27 @@ impl PartitionQueue {
         let queue = Queue::new(native, thread)?;
         // SAFETY: as above.
         unsafe { sys::rd_kafka_queue_forward(queue.native.as_ptr(), ptr::null_mut()) };
-        Some(Self { queue })
+        Some(Self { queue, taken: vec![ptr::null_mut(); TAKEN_AT_ONCE] })
     }
 
-    /// Hands all that is there to `visit`, in order and in place; returns how many. Never waits.
+    /// Hands what is there to `visit`, in order and in place; returns how many. Never waits.
     ///
-    /// Not `rd_kafka_consume_batch_queue`: it counts the end of a partition as a record, so that a rebalance, which
-    /// lets a partition go on from its last record, would go on one record too far and skip it. And not a part of
-    /// what is there: librdkafka sets the whole queue aside for such a call, fetches more into the empty one, and
-    /// puts the rest back, so that each call would add an answer of the broker to the queue, beyond its bound.
+    /// Not `rd_kafka_consume_callback_queue`: it moves the client's position past control messages that a rebalance
+    /// has outdated, and sets the whole queue aside meanwhile, so that its bound does not hold. This call counts
+    /// events (the end of a partition, a failure) as records; members do not ask for the one, and after the other
+    /// the position is not used any more.
     pub(super) fn take(&mut self, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
-        let mut turn = Turn { visit, taken: 0, panic: None };
-        // SAFETY: the queue is live, and the turn outlives the call, which alone uses it.
-        unsafe {
-            let turn = (&raw mut turn).cast();
-            sys::rd_kafka_consume_callback_queue(self.queue.native.as_ptr(), 0, Some(hand_over), turn);
+        let (queue, taken) = (self.queue.native.as_ptr(), &mut self.taken);
+        // SAFETY: the array has room for `TAKEN_AT_ONCE` messages.
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(queue, 0, taken.as_mut_ptr(), taken.len()) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for message in &taken[..count] {
+            // SAFETY: librdkafka filled in a live message, which is ours to destroy.
+            visit(&taken_from(unsafe { &**message }));
+            // SAFETY: nothing borrows the message any more.
+            unsafe { sys::rd_kafka_message_destroy(*message) };
         }
-        if let Some(panic) = turn.panic {
-            resume_unwind(panic);
-        }
-        turn.taken
-    }
-}
-
-/// One call's visitor, and how far it came.
-struct Turn<'a> {
-    visit: &'a mut dyn FnMut(&Taken<'_>),
-    taken: usize,
-    /// A panic of the visitor, which must not pass through C.
-    panic: Option<Box<dyn Any + Send>>,
-}
-
-unsafe extern "C" fn hand_over(message: *mut sys::rd_kafka_message_t, turn: *mut c_void) {
-    // SAFETY: `turn` is what `take` gave; librdkafka hands over a live message and destroys it afterwards.
-    let (turn, message) = unsafe { (&mut *turn.cast::<Turn<'_>>(), &*message) };
-    if turn.panic.is_none() {
-        let visited = catch_unwind(AssertUnwindSafe(|| (turn.visit)(&taken_from(message))));
-        turn.panic = visited.err();
-        turn.taken += 1;
+        count
     }
 }
 

@@ -5,7 +5,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use crate::config::settings::{Kafka, Process, Stream};
 
 /// Part of the process's memory that fetched, not yet decoded messages may take.
-const FETCHED_SHARE: u64 = 6;
+const FETCHED_SHARE: u64 = 8;
 /// How many times as large JSON may be as its compressed form.
 const UNPACKED: u64 = 8;
 /// librdkafka's own bound for one partition's part of an answer.

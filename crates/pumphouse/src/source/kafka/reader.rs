@@ -66,6 +66,7 @@ pub fn read_ranges(
                 Reading::Going => {}
                 Reading::Done => done.push(*partition),
                 Reading::OutOfRange => return Err(missing(&consumer, topic, *partition, range)?),
+                Reading::Failed(error) => return Err(KafkaError::MessageConsumption(error.into()).into()),
             }
         }
         queues.retain(|partition, _| !done.contains(partition));
@@ -105,6 +106,8 @@ enum Reading {
     Going,
     Done,
     OutOfRange,
+    /// A rebuild with a record less would be another batch.
+    Failed(RDKafkaRespErr),
 }
 
 impl Reading {
@@ -127,6 +130,7 @@ impl Reading {
             (Self::Going, Taken::Failed(RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, _)) => {
                 Self::OutOfRange
             }
+            (Self::Going, Taken::Failed(error, _)) => Self::Failed(*error),
             (state, _) => state,
         }
     }

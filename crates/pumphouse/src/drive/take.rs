@@ -128,8 +128,8 @@ impl Lane {
 impl Turn {
     fn push(&mut self, open: &mut OpenBatch, record: &Record<'_>) {
         let offset = Offset(record.offset);
-        // Below the position lies what a found claim already covered.
-        if offset >= self.next {
+        // Below the position lies what a found claim already covered; behind a failure may be a hole.
+        if offset >= self.next && self.failed.is_none() {
             open.push(record);
             self.next = Offset(record.offset + 1);
             self.last_time = record.timestamp_ms.or(self.last_time);

@@ -1,7 +1,6 @@
 //! What a topic holds beside records of events: markers of transactions, aborted records, tombstones.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use pumphouse::demo::events::{Generator, Place};
@@ -13,43 +12,40 @@ use crate::story::{Plan, Story, number};
 use crate::world::{DEADLINE, Message, Pair, told};
 
 const PARTITIONS: u32 = 3;
-const ROUNDS: u32 = 12;
-const PER_ROUND: u64 = 300;
 
 #[test]
 fn only_records_of_committed_transactions_become_rows_and_the_lag_is_zero_at_the_end() {
     let pair = Pair::shared();
     let plan = Plan { partitions: PARTITIONS, bad_per_mille: 0, ..Plan::default() };
     let story = Story::with_tables(pair, "transactions", plan);
-    let pump = story.run_assigned();
-    let mut config = story.world.client();
-    config.set("transactional.id", &story.world.group).set("linger.ms", "5");
-    let producer: BaseProducer<Offsets> = told(config.create_with_context(Offsets::default()));
-    told(producer.init_transactions(DEADLINE));
-    let mut rows = String::new();
+    let mut pumps = [story.run_assigned()];
     // The last one is aborted: the log ends with what is no row.
-    for round in 0..ROUNDS {
-        told(producer.begin_transaction());
-        let sent = send_round(&producer, &story, u64::from(round));
-        if round % 2 == 0 {
-            told(producer.commit_transaction(DEADLINE));
-            rows += &sent;
-        } else {
-            told(producer.abort_transaction(DEADLINE));
-        }
-    }
-    let mut pumps = [pump];
+    let rows = transactions(&story, 12, 300);
     story.wait_until_drained(&mut pumps);
-    let found = told(
-        pair.clickhouse
-            .query(&format!("SELECT _partition, _offset, event_id FROM {} ORDER BY ALL", story.table())),
-    );
-    let mut rows: Vec<&str> = rows.lines().collect();
-    let mut found: Vec<&str> = found.lines().collect();
-    rows.sort_unstable();
-    found.sort_unstable();
-    assert_eq!(rows.len() as u64, u64::from(ROUNDS) / 2 * PER_ROUND);
-    assert!(rows == found, "{} rows expected, {} found", rows.len(), found.len());
+    assert_rows(pair, &story, &rows);
+    assert_eq!(pumps[0].terminate(), Some(0), "{}", pumps[0].log());
+}
+
+#[test]
+fn markers_that_wait_in_a_queue_while_members_come_and_go_hide_no_record() {
+    let pair = Pair::shared();
+    let batch = "{ freshness: 300ms, rows: 2000 }";
+    let plan = Plan { partitions: PARTITIONS, bad_per_mille: 0, batch, ..Plan::default() };
+    let story = Story::with_tables(pair, "markers", plan);
+    let rows = transactions(&story, 200, 600);
+    // The backlog lasts for as long as members come and go.
+    story.slow_down(pair, 1);
+    let mut pumps = vec![story.run_assigned()];
+    for _ in 0..2 {
+        let mut second = story.run_assigned();
+        let from = story.rows(pair);
+        story.wait_for_rows(pair, from + 4_000);
+        assert_eq!(second.terminate(), Some(0), "{}", second.log());
+    }
+    assert!(story.rows(pair) < rows.len() as u64, "there is still a backlog");
+    story.speed_up(pair);
+    story.wait_until_drained(&mut pumps);
+    assert_rows(pair, &story, &rows);
     assert_eq!(pumps[0].terminate(), Some(0), "{}", pumps[0].log());
 }
 
@@ -72,14 +68,47 @@ fn a_tombstone_is_neither_row_nor_dead_letter_and_an_empty_record_is_a_dead_lett
     assert_eq!(number(pair, &format!("SELECT sum(rows) FROM {}.totals", story.world.database)), 1);
 }
 
+/// Writes transactions, every other one aborted, and tells the rows of the committed ones.
+fn transactions(story: &Story, rounds: u32, per_round: u64) -> Vec<String> {
+    let mut config = story.world.client();
+    config.set("transactional.id", &story.world.group).set("linger.ms", "5");
+    let producer: BaseProducer<Offsets> = told(config.create_with_context(Offsets::default()));
+    told(producer.init_transactions(DEADLINE));
+    let mut rows = Vec::new();
+    for round in 0..rounds {
+        told(producer.begin_transaction());
+        let sent = send_round(&producer, story, u64::from(round), per_round);
+        if round % 2 == 0 {
+            told(producer.commit_transaction(DEADLINE));
+            rows.extend(sent);
+        } else {
+            told(producer.abort_transaction(DEADLINE));
+        }
+    }
+    rows.sort_unstable();
+    rows
+}
+
+/// The table holds these rows and no other.
+fn assert_rows(pair: &Pair, story: &Story, rows: &[String]) {
+    let sql = format!("SELECT _partition, _offset, event_id FROM {}", story.table());
+    let found = told(pair.clickhouse.query(&sql));
+    let mut found: Vec<&str> = found.lines().collect();
+    found.sort_unstable();
+    let (expected, all) = (rows.len(), found.len());
+    found.dedup();
+    assert!(rows == found, "{expected} rows expected, {all} found, {} of them different", found.len());
+    assert_eq!(all, expected, "rows in all");
+}
+
 /// Sends one transaction's events; the rows they become if it is committed.
-fn send_round(producer: &BaseProducer<Offsets>, story: &Story, round: u64) -> String {
+fn send_round(producer: &BaseProducer<Offsets>, story: &Story, round: u64, events: u64) -> Vec<String> {
     let generator = Generator::new(7, 0);
     let mut event = Vec::new();
     let mut ids = BTreeMap::<i32, Vec<String>>::new();
-    for number in 0..PER_ROUND {
+    for number in 0..events {
         let partition = u32::try_from(number).expect("few") % PARTITIONS;
-        let place = Place { partition, sequence: round * PER_ROUND + number };
+        let place = Place { partition, sequence: round * events + number };
         generator.write(place, 1_790_000_000_000, &mut event);
         let json: serde_json::Value = serde_json::from_slice(&event).expect("a good event is JSON");
         let partition = i32::try_from(partition).expect("few");
@@ -89,11 +118,11 @@ fn send_round(producer: &BaseProducer<Offsets>, story: &Story, round: u64) -> St
     }
     told(producer.flush(DEADLINE));
     let offsets = std::mem::take(&mut *producer.context().0.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut rows = String::new();
+    let mut rows = Vec::new();
     for (partition, ids) in ids {
         assert_eq!(offsets[&partition].len(), ids.len(), "acknowledged in partition {partition}");
         for (offset, id) in offsets[&partition].iter().zip(ids) {
-            let _ = writeln!(rows, "{partition}\t{offset}\t{id}");
+            rows.push(format!("{partition}\t{offset}\t{id}"));
         }
     }
     rows

@@ -51,3 +51,17 @@ fn a_rebalance_at_the_end_of_the_log_skips_nothing_that_comes_after() {
     let tally = feed.finish();
     story.ends_exactly(pair, &tally, pumps);
 }
+
+#[test]
+fn a_partition_that_is_added_later_is_read_from_its_start_also_by_a_group_that_began_at_the_latest() {
+    let pair = Pair::shared();
+    let properties = r#"session.timeout.ms: "2000", heartbeat.interval.ms: "300", topic.metadata.refresh.interval.ms: "3000""#;
+    let plan = Plan { partitions: 2, properties, start_from: "latest", ..Plan::default() };
+    let mut story = Story::with_tables(pair, "added", plan);
+    let mut pumps = vec![story.run_assigned()];
+    // The group is at the end of an empty topic, and that is written down.
+    story.wait_until_drained(&mut pumps);
+    story.grow(4);
+    let tally = story.produce(8_000);
+    story.ends_exactly(pair, &tally, pumps);
+}

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pumphouse::demo::events::{COLUMNS, Expected, Generator, Place};
 use pumphouse::demo::producer::{EventProducer, Tally};
 use pumphouse_core::claim::Metadata;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::world::{Pair, Pump, World, told, wait_until};
+use crate::world::{Pair, Pump, World, block_on, told, wait_until};
 
 const STREAM: &str = "requests";
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) bad_per_mille: u16,
     /// Properties of Kafka's client, as a YAML map without its braces.
     pub(crate) properties: &'static str,
+    /// Where a new group starts.
+    pub(crate) start_from: &'static str,
     /// Further keys under `clickhouse:`, as a YAML map without its braces.
     pub(crate) clickhouse: &'static str,
     /// The value of `process:`.
@@ -45,6 +49,7 @@ impl Default for Plan {
             partitions: 6,
             bad_per_mille: 10,
             properties: SHORT_SESSION,
+            start_from: "earliest",
             clickhouse: "insert_timeout: 20s",
             process: "{ lanes: 2 }",
             batch: "{ freshness: 300ms }",
@@ -116,6 +121,17 @@ impl Story {
         let mut pump = self.run();
         pump.wait_for_line(&["partitions assigned", "partitions=[Partition("]);
         pump
+    }
+
+    /// Gives the topic more partitions.
+    pub(crate) fn grow(&mut self, partitions: u32) {
+        let admin: AdminClient<DefaultClientContext> = told(self.world.client().create());
+        let options = AdminOptions::new().operation_timeout(Some(KAFKA_TIMEOUT));
+        let more = [NewPartitions::new(&self.world.topic, partitions as usize)];
+        for result in told(block_on(admin.create_partitions(&more, &options))) {
+            result.unwrap_or_else(|(topic, error)| panic!("more partitions for {topic}: {error}"));
+        }
+        self.partitions = partitions;
     }
 
     /// Writes events as fast as it goes.
@@ -390,11 +406,11 @@ fn now_milliseconds() -> i64 {
 fn yaml(world: &World, plan: Plan) -> String {
     let columns = COLUMNS.map(|(name, column_type)| format!("      {name}: {column_type}\n")).concat();
     let World { brokers, clickhouse_url, database, topic, group, .. } = world;
-    let Plan { properties, clickhouse, process, batch, .. } = plan;
+    let Plan { properties, start_from, clickhouse, process, batch, .. } = plan;
     format!(
         r#"
 clickhouse: {{ url: "{clickhouse_url}", database: {database}, {clickhouse} }}
-kafka: {{ brokers: "{brokers}", group: {group}, properties: {{ {properties} }} }}
+kafka: {{ brokers: "{brokers}", group: {group}, start_from: {start_from}, properties: {{ {properties} }} }}
 process: {process}
 streams:
   {STREAM}:

@@ -1,7 +1,8 @@
 //! ClickHouse column types, as ClickHouse writes them. Knows nothing of JSON, Arrow or the server.
 
+mod parse;
+
 use std::fmt;
-use std::str::FromStr;
 
 /// A ClickHouse column type that pumphouse can write without loss.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +25,14 @@ pub enum ColumnType {
     UInt32,
     /// `UInt64`
     UInt64,
+    /// `Int128`
+    Int128,
+    /// `Int256`
+    Int256,
+    /// `UInt128`
+    UInt128,
+    /// `UInt256`
+    UInt256,
     /// `Float32`
     Float32,
     /// `Float64`
@@ -37,8 +46,20 @@ pub enum ColumnType {
     },
     /// `String`
     String,
+    /// `FixedString(N)`: N bytes, filled up with zeros.
+    FixedString(u32),
+    /// `Enum8('a' = 1, …)`: names and numbers, in the order of the numbers.
+    Enum8(Vec<(String, i8)>),
+    /// `Enum16('a' = 1, …)`: names and numbers, in the order of the numbers.
+    Enum16(Vec<(String, i16)>),
     /// `UUID`
     Uuid,
+    /// `IPv4`
+    Ipv4,
+    /// `IPv6`
+    Ipv6,
+    /// `Date32`: days since 1970-01-01, from 1900 to 2299.
+    Date32,
     /// `Date`: days since 1970-01-01 in 16 bits, up to 2149-06-06.
     Date,
     /// `DateTime` or `DateTime('zone')`: seconds since 1970-01-01 UTC in 32 bits.
@@ -61,6 +82,12 @@ pub enum ColumnType {
     Array(Box<ColumnType>),
     /// `Map(K, V)`
     Map(Box<ColumnType>, Box<ColumnType>),
+    /// `Tuple(A, B)` or `Tuple(a A, b B)`: all elements have names, or none has. Never empty.
+    Tuple(Vec<(Option<String>, ColumnType)>),
+    /// `Nested(a A, b B)`: arrays of equal length under one name. Never empty.
+    Nested(Vec<(String, ColumnType)>),
+    /// `JSON`, with its arguments as written where it has any.
+    Json(Option<String>),
 }
 
 /// Why a text is not a type that can be written.
@@ -89,7 +116,7 @@ pub enum UnknownType {
 
 impl ColumnType {
     /// Every type name without its arguments, for suggestions.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 35] = [
         "Bool",
         "Int8",
         "Int16",
@@ -99,11 +126,22 @@ impl ColumnType {
         "UInt16",
         "UInt32",
         "UInt64",
+        "Int128",
+        "Int256",
+        "UInt128",
+        "UInt256",
         "Float32",
         "Float64",
         "Decimal",
         "String",
+        "FixedString",
+        "Enum",
+        "Enum8",
+        "Enum16",
         "UUID",
+        "IPv4",
+        "IPv6",
+        "Date32",
         "Date",
         "DateTime",
         "DateTime64",
@@ -111,6 +149,9 @@ impl ColumnType {
         "Nullable",
         "Array",
         "Map",
+        "Tuple",
+        "Nested",
+        "JSON",
     ];
 
     /// Whether a value of this type may be absent.
@@ -136,10 +177,20 @@ impl fmt::Display for ColumnType {
             Self::UInt16 => f.write_str("UInt16"),
             Self::UInt32 => f.write_str("UInt32"),
             Self::UInt64 => f.write_str("UInt64"),
+            Self::Int128 => f.write_str("Int128"),
+            Self::Int256 => f.write_str("Int256"),
+            Self::UInt128 => f.write_str("UInt128"),
+            Self::UInt256 => f.write_str("UInt256"),
             Self::Float32 => f.write_str("Float32"),
             Self::Float64 => f.write_str("Float64"),
             Self::Decimal { precision, scale } => write!(f, "Decimal({precision}, {scale})"),
             Self::String => f.write_str("String"),
+            Self::FixedString(bytes) => write!(f, "FixedString({bytes})"),
+            Self::Enum8(names) => write_enum(f, "Enum8", names),
+            Self::Enum16(names) => write_enum(f, "Enum16", names),
+            Self::Ipv4 => f.write_str("IPv4"),
+            Self::Ipv6 => f.write_str("IPv6"),
+            Self::Date32 => f.write_str("Date32"),
             Self::Uuid => f.write_str("UUID"),
             Self::Date => f.write_str("Date"),
             Self::DateTime { zone: None } => f.write_str("DateTime"),
@@ -152,147 +203,49 @@ impl fmt::Display for ColumnType {
             Self::Nullable(inner) => write!(f, "Nullable({inner})"),
             Self::Array(inner) => write!(f, "Array({inner})"),
             Self::Map(key, value) => write!(f, "Map({key}, {value})"),
-        }
-    }
-}
-
-impl FromStr for ColumnType {
-    type Err = UnknownType;
-
-    fn from_str(text: &str) -> Result<Self, UnknownType> {
-        let text = text.trim();
-        let (name, arguments) = split_arguments(text)?;
-        match arguments {
-            None => plain(name),
-            Some(arguments) => parametric(name, &arguments),
-        }
-    }
-}
-
-/// Splits `Name(a, b)` into the name and its top-level arguments.
-fn split_arguments(text: &str) -> Result<(&str, Option<Vec<&str>>), UnknownType> {
-    let Some(open) = text.find('(') else { return Ok((text, None)) };
-    let inner = text[open + 1..].strip_suffix(')').ok_or_else(|| UnknownType::Name(text.to_owned()))?;
-    let (mut depth, mut quoted, mut from) = (0_usize, false, 0_usize);
-    let mut arguments = Vec::new();
-    for (at, byte) in inner.bytes().enumerate() {
-        match byte {
-            b'\'' => quoted = !quoted,
-            b'(' if !quoted => depth += 1,
-            b')' if !quoted => {
-                depth = depth.checked_sub(1).ok_or_else(|| UnknownType::Name(text.to_owned()))?;
+            Self::Tuple(elements) => {
+                f.write_str("Tuple(")?;
+                write_elements(f, elements.iter().map(|(name, of)| (name.as_deref(), of)))
             }
-            b',' if !quoted && depth == 0 => {
-                arguments.push(inner[from..at].trim());
-                from = at + 1;
+            Self::Nested(elements) => {
+                f.write_str("Nested(")?;
+                write_elements(f, elements.iter().map(|(name, of)| (Some(name.as_str()), of)))
             }
-            _ => {}
+            Self::Json(None) => f.write_str("JSON"),
+            Self::Json(Some(arguments)) => write!(f, "JSON({arguments})"),
         }
     }
-    if depth != 0 || quoted {
-        return Err(UnknownType::Name(text.to_owned()));
+}
+
+fn write_enum<N: fmt::Display>(f: &mut fmt::Formatter<'_>, of: &str, names: &[(String, N)]) -> fmt::Result {
+    write!(f, "{of}(")?;
+    for (at, (name, number)) in names.iter().enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        let name = name.replace('\\', "\\\\").replace('\'', "\\'");
+        write!(f, "{comma}'{name}' = {number}")?;
     }
-    arguments.push(inner[from..].trim());
-    Ok((text[..open].trim(), Some(arguments)))
+    f.write_str(")")
 }
 
-fn plain(name: &str) -> Result<ColumnType, UnknownType> {
-    Ok(match name {
-        "Bool" => ColumnType::Bool,
-        "Int8" => ColumnType::Int8,
-        "Int16" => ColumnType::Int16,
-        "Int32" => ColumnType::Int32,
-        "Int64" => ColumnType::Int64,
-        "UInt8" => ColumnType::UInt8,
-        "UInt16" => ColumnType::UInt16,
-        "UInt32" => ColumnType::UInt32,
-        "UInt64" => ColumnType::UInt64,
-        "Float32" => ColumnType::Float32,
-        "Float64" => ColumnType::Float64,
-        "String" => ColumnType::String,
-        "UUID" => ColumnType::Uuid,
-        "Date" => ColumnType::Date,
-        "DateTime" => ColumnType::DateTime { zone: None },
-        "DateTime64" => ColumnType::DateTime64 { precision: 3, zone: None },
-        other => return Err(UnknownType::Name(other.to_owned())),
-    })
-}
-
-fn parametric(name: &str, arguments: &[&str]) -> Result<ColumnType, UnknownType> {
-    let wrong = |expected| UnknownType::Arguments { name: name.to_owned(), expected };
-    match (name, arguments) {
-        ("Decimal", [precision, scale]) => decimal(precision.parse().ok(), scale.parse().ok()),
-        ("Decimal", [precision]) => decimal(precision.parse().ok(), Some(0)),
-        ("Decimal32", [scale]) => decimal(Some(9), scale.parse().ok()),
-        ("Decimal64", [scale]) => decimal(Some(18), scale.parse().ok()),
-        ("Decimal128", [scale]) => decimal(Some(38), scale.parse().ok()),
-        ("Decimal256", [scale]) => decimal(Some(76), scale.parse().ok()),
-        ("DateTime", [zone]) => {
-            Ok(ColumnType::DateTime { zone: Some(quoted(zone).ok_or_else(|| wrong("a quoted time zone"))?) })
+fn write_elements<'a>(
+    f: &mut fmt::Formatter<'_>,
+    elements: impl Iterator<Item = (Option<&'a str>, &'a ColumnType)>,
+) -> fmt::Result {
+    for (at, (name, of)) in elements.enumerate() {
+        f.write_str(if at == 0 { "" } else { ", " })?;
+        match name {
+            Some(name) if is_bare(name) => write!(f, "{name} {of}")?,
+            Some(name) => write!(f, "`{}` {of}", name.replace('\\', "\\\\").replace('`', "\\`"))?,
+            None => write!(f, "{of}")?,
         }
-        ("DateTime64", [precision, rest @ ..]) if rest.len() <= 1 => {
-            let precision = precision.parse().ok().filter(|p| *p <= 9);
-            let precision = precision.ok_or_else(|| wrong("a precision of 0 to 9 and a quoted time zone"))?;
-            let zone = rest
-                .first()
-                .map(|zone| quoted(zone).ok_or_else(|| wrong("a quoted time zone")))
-                .transpose()?;
-            Ok(ColumnType::DateTime64 { precision, zone })
-        }
-        ("LowCardinality", [inner]) => low_cardinality(inner.parse()?),
-        ("Nullable", [inner]) => nullable(inner.parse()?),
-        ("Array", [inner]) => Ok(ColumnType::Array(Box::new(inner.parse()?))),
-        ("Map", [key, value]) => map(key.parse()?, value.parse()?),
-        ("Decimal", _) => Err(wrong("a precision of 1 to 76 and a scale")),
-        ("LowCardinality" | "Nullable" | "Array", _) => Err(wrong("one type")),
-        ("Map", _) => Err(wrong("a key type and a value type")),
-        _ => Err(UnknownType::Name(name.to_owned())),
     }
+    f.write_str(")")
 }
 
-fn decimal(precision: Option<u8>, scale: Option<u8>) -> Result<ColumnType, UnknownType> {
-    match (precision, scale) {
-        (Some(precision @ 1..=76), Some(scale)) if scale <= precision => {
-            Ok(ColumnType::Decimal { precision, scale })
-        }
-        _ => Err(UnknownType::Arguments {
-            name: "Decimal".to_owned(),
-            expected: "a precision of 1 to 76 and a scale of at most the precision",
-        }),
-    }
-}
-
-fn quoted(text: &str) -> Option<String> {
-    let inner = text.strip_prefix('\'')?.strip_suffix('\'')?;
-    (!inner.is_empty()).then(|| inner.to_owned())
-}
-
-fn low_cardinality(inner: ColumnType) -> Result<ColumnType, UnknownType> {
-    let dictionary = match &inner {
-        ColumnType::Nullable(value) => value,
-        value => value,
-    };
-    match dictionary {
-        ColumnType::String => Ok(ColumnType::LowCardinality(Box::new(inner))),
-        other => Err(UnknownType::Nesting { outer: "LowCardinality", inner: other.to_string() }),
-    }
-}
-
-fn nullable(inner: ColumnType) -> Result<ColumnType, UnknownType> {
-    match inner {
-        ColumnType::Nullable(_)
-        | ColumnType::LowCardinality(_)
-        | ColumnType::Array(_)
-        | ColumnType::Map(..) => Err(UnknownType::Nesting { outer: "Nullable", inner: inner.to_string() }),
-        inner => Ok(ColumnType::Nullable(Box::new(inner))),
-    }
-}
-
-fn map(key: ColumnType, value: ColumnType) -> Result<ColumnType, UnknownType> {
-    if key.is_nullable() || matches!(key, ColumnType::Array(_) | ColumnType::Map(..)) {
-        return Err(UnknownType::Nesting { outer: "Map as a key", inner: key.to_string() });
-    }
-    Ok(ColumnType::Map(Box::new(key), Box::new(value)))
+/// Whether a name needs no quotes.
+fn is_bare(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]
@@ -307,6 +260,14 @@ mod tests {
             "DateTime64(3, 'Europe/Berlin')",
             "LowCardinality(Nullable(String))",
             "Map(String, Array(Nullable(Int32)))",
+            "Enum8('a' = -1, 'it\\'s, (so)' = 2)",
+            "Enum16('a' = 1000)",
+            "FixedString(16)",
+            "Tuple(UInt8, Array(String))",
+            "Tuple(a UInt8, `b c` Tuple(String, IPv6))",
+            "Nested(a UInt256, b Date32)",
+            "JSON",
+            "JSON(max_dynamic_paths=8)",
         ] {
             assert_eq!(text.parse::<ColumnType>().expect(text).to_string(), text);
         }
@@ -322,8 +283,32 @@ mod tests {
             "Uint8",
             "Array(String",
             "Decimal(3,4)",
+            "FixedString(0)",
+            "Enum8('a' = 128)",
+            "Enum8('a' = 1, 'b' = 1)",
+            "Enum8('a' = 1, 'a' = 2)",
+            "Enum8(a = 1)",
+            "Enum8()",
+            "Tuple()",
+            "Tuple(a UInt8, String)",
+            "Tuple(a UInt8, a String)",
+            "Nested(UInt8)",
+            "Nullable(Tuple(UInt8))",
         ] {
             assert!(text.parse::<ColumnType>().is_err(), "{text}");
         }
+    }
+    #[test]
+    fn an_enum_may_leave_its_numbers_to_be_counted() {
+        let counted = "Enum8('b' = 5, 'c', 'a' = 1)".parse::<ColumnType>();
+        assert_eq!(counted.expect("an enum").to_string(), "Enum8('a' = 1, 'b' = 5, 'c' = 6)");
+        assert_eq!(
+            "Enum('x', 'y')".parse::<ColumnType>().expect("an enum").to_string(),
+            "Enum8('x' = 1, 'y' = 2)"
+        );
+        assert_eq!(
+            "Enum('x' = 300)".parse::<ColumnType>().expect("an enum").to_string(),
+            "Enum16('x' = 300)"
+        );
     }
 }

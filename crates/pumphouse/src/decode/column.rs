@@ -178,6 +178,17 @@ fn store_for(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Box<d
             let keys = if has_text_form(key) { map::Keys::Texts } else { map::Keys::InsideTexts };
             Box::new(map::Maps::new(keys, Column::new(key, epoch)?, Column::new(value, epoch)?))
         }
+        ColumnType::Int128
+        | ColumnType::Int256
+        | ColumnType::UInt128
+        | ColumnType::UInt256
+        | ColumnType::FixedString(_)
+        | ColumnType::Enum8(_)
+        | ColumnType::Enum16(_)
+        | ColumnType::Ipv4
+        | ColumnType::Ipv6
+        | ColumnType::Date32 => unreachable!("B: scalars"),
+        ColumnType::Tuple(_) | ColumnType::Nested(_) | ColumnType::Json(_) => unreachable!("C: composites"),
     })
 }
 
@@ -220,6 +231,17 @@ fn expectation(column_type: &ColumnType) -> String {
         ColumnType::Nullable(inner) => return format!("{} or null", expectation(inner)),
         ColumnType::Array(_) => "an array",
         ColumnType::Map(..) => "an object",
+        ColumnType::Int128
+        | ColumnType::Int256
+        | ColumnType::UInt128
+        | ColumnType::UInt256
+        | ColumnType::FixedString(_)
+        | ColumnType::Enum8(_)
+        | ColumnType::Enum16(_)
+        | ColumnType::Ipv4
+        | ColumnType::Ipv6
+        | ColumnType::Date32 => unreachable!("B: scalars"),
+        ColumnType::Tuple(_) | ColumnType::Nested(_) | ColumnType::Json(_) => unreachable!("C: composites"),
     };
     format!("{column_type} ({takes})")
 }

@@ -42,6 +42,10 @@ pub enum Code {
     UnitUndeclared,
     /// PH-0114: an empty message.
     Empty,
+    /// PH-0115: a tombstone, where these are dead letters.
+    Tombstone,
+    /// PH-0119: a message that should be an array of records.
+    NotAnArray,
 }
 
 impl Code {
@@ -64,12 +68,22 @@ impl Code {
             Self::LoneSurrogate => "PH-0112",
             Self::UnitUndeclared => "PH-0113",
             Self::Empty => "PH-0114",
+            Self::Tombstone => "PH-0115",
+            Self::NotAnArray => "PH-0119",
         }
     }
 
     /// Whether the whole payload is at fault, and not one column's value.
-    const fn is_of_the_payload(self) -> bool {
-        matches!(self, Self::NotJson | Self::NotUtf8 | Self::NotAnObject | Self::Empty)
+    pub(super) const fn is_of_the_payload(self) -> bool {
+        matches!(
+            self,
+            Self::NotJson
+                | Self::NotUtf8
+                | Self::NotAnObject
+                | Self::Empty
+                | Self::Tombstone
+                | Self::NotAnArray
+        )
     }
 }
 

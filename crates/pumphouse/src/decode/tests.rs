@@ -2,6 +2,7 @@
 
 mod batch;
 mod differential;
+mod routing;
 mod shape;
 mod values;
 

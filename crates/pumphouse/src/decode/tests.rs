@@ -2,6 +2,7 @@
 
 mod batch;
 mod differential;
+mod scalars;
 mod shape;
 mod values;
 

@@ -2,6 +2,7 @@
 //! type is kept how is decided here; the files below each know one way of keeping.
 
 mod boolean;
+mod coerce;
 mod decimal;
 mod dictionary;
 mod enumeration;
@@ -31,7 +32,7 @@ use pumphouse_core::schema::ColumnType;
 use super::json::Reader;
 use super::reject::Fault;
 use super::zone::{UnknownZone, Zone};
-use crate::config::settings::EpochUnit;
+use crate::config::settings::{EpochUnit, Numbers};
 
 /// A way of keeping the values of one type, without nulls.
 trait Store: Send {
@@ -64,12 +65,21 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// An empty column. `epoch` is what a bare number means in it, if it holds dates or times.
-    pub(super) fn new(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Self, UnknownZone> {
+    /// An empty column. `epoch` is what a bare number means in it, if it holds dates or times; `numbers`
+    /// says whether values of neighbouring kinds may stand for its own.
+    pub(super) fn new(
+        column_type: &ColumnType,
+        epoch: Option<EpochUnit>,
+        numbers: Numbers,
+    ) -> Result<Self, UnknownZone> {
+        let store = store_for(column_type, epoch, numbers)?;
         Ok(Self {
             of: column_type.clone(),
             validity: column_type.is_nullable().then(Vec::new),
-            store: store_for(column_type, epoch)?,
+            store: match numbers {
+                Numbers::Strict => store,
+                Numbers::Coerce => coerce::around(column_type, epoch, store),
+            },
             rows: 0,
         })
     }
@@ -154,7 +164,11 @@ impl Column {
 }
 
 /// The way each type is kept.
-fn store_for(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Box<dyn Store>, UnknownZone> {
+fn store_for(
+    column_type: &ColumnType,
+    epoch: Option<EpochUnit>,
+    numbers: Numbers,
+) -> Result<Box<dyn Store>, UnknownZone> {
     Ok(match column_type {
         ColumnType::Bool => Box::new(boolean::Booleans::default()),
         ColumnType::Int8 => Box::new(whole::Wholes::<Int8Type>::new(whole::Texts::Refused)),
@@ -178,11 +192,12 @@ fn store_for(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Box<d
             Box::new(moment::DateTimes64::new(*precision, Zone::named(zone.as_deref())?, epoch))
         }
         ColumnType::LowCardinality(inner) => dictionary_for(inner),
-        ColumnType::Nullable(inner) => return store_for(inner, epoch),
-        ColumnType::Array(inner) => Box::new(list::Lists::new(Column::new(inner, epoch)?)),
+        ColumnType::Nullable(inner) => return store_for(inner, epoch, numbers),
+        ColumnType::Array(inner) => Box::new(list::Lists::new(Column::new(inner, epoch, numbers)?)),
         ColumnType::Map(key, value) => {
-            let keys = if has_text_form(key) { map::Keys::Texts } else { map::Keys::InsideTexts };
-            Box::new(map::Maps::new(keys, Column::new(key, epoch)?, Column::new(value, epoch)?))
+            let form = if has_text_form(key) { map::Keys::Texts } else { map::Keys::InsideTexts };
+            let keys = Column::new(key, epoch, Numbers::Strict)?;
+            Box::new(map::Maps::new(form, keys, Column::new(value, epoch, numbers)?))
         }
         ColumnType::Int128 => Box::new(wide::Wides::<16>::new(wide::Sign::Signed)),
         ColumnType::Int256 => Box::new(wide::Wides::<32>::new(wide::Sign::Signed)),

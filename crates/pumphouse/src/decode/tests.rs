@@ -1,6 +1,7 @@
 //! The decoder as a whole, by what goes in and what comes out. What only one file decides is tested there.
 
 mod batch;
+mod coerce;
 mod differential;
 mod scalars;
 mod shape;

@@ -42,10 +42,18 @@ pub enum Code {
     UnitUndeclared,
     /// PH-0114: an empty message.
     Empty,
-    /// PH-0115: a tombstone, where these are dead letters.
+    /// PH-0115: a message without a value, where such messages are declared dead letters.
     Tombstone,
-    /// PH-0119: a message that should be an array of records.
+    /// PH-0116: not a name of the enum.
+    NotAName,
+    /// PH-0117: not a valid IP address.
+    NotAnAddress,
+    /// PH-0118: too large for the column.
+    TooLarge,
+    /// PH-0119: not an array of records, where a message holds several.
     NotAnArray,
+    /// PH-0120: fails the stream's JSON Schema.
+    SchemaFailed,
 }
 
 impl Code {
@@ -69,7 +77,11 @@ impl Code {
             Self::UnitUndeclared => "PH-0113",
             Self::Empty => "PH-0114",
             Self::Tombstone => "PH-0115",
+            Self::NotAName => "PH-0116",
+            Self::NotAnAddress => "PH-0117",
+            Self::TooLarge => "PH-0118",
             Self::NotAnArray => "PH-0119",
+            Self::SchemaFailed => "PH-0120",
         }
     }
 
@@ -83,6 +95,7 @@ impl Code {
                 | Self::Empty
                 | Self::Tombstone
                 | Self::NotAnArray
+                | Self::SchemaFailed
         )
     }
 }

@@ -12,7 +12,7 @@ use super::open_batch::{ColumnFault, Counts};
 use super::plan::Plan;
 use super::reject::Fault;
 use super::zone::UnknownZone;
-use crate::config::settings::{self, Lineage, Stream, Table, Values};
+use crate::config::settings::{self, Lineage, Numbers, Stream, Table, Values};
 
 /// Rows after which the columns' bytes are counted anew; in between, payloads are added up.
 const ROWS_BETWEEN_COUNTS: usize = 256;
@@ -47,7 +47,11 @@ impl TableRows {
     /// No rows of a table.
     pub(super) fn new(stream: &Stream, table: &Table) -> Result<Self, ColumnFault> {
         let mut plan = Plan::new(&table.columns);
-        let columns = table.columns.iter().map(new_column).collect::<Result<Vec<_>, _>>()?;
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| new_column(column, stream.numbers))
+            .collect::<Result<Vec<_>, _>>()?;
         let columns = check_defaults(&mut plan, columns)?;
         Ok(Self {
             name: table.full_name(),
@@ -181,8 +185,8 @@ pub fn table_columns(stream: &Stream, table: &Table) -> Vec<(String, String)> {
     columns
 }
 
-fn new_column(column: &settings::Column) -> Result<Column, ColumnFault> {
-    Column::new(&column.column_type, column.epoch)
+fn new_column(column: &settings::Column, numbers: Numbers) -> Result<Column, ColumnFault> {
+    Column::new(&column.column_type, column.epoch, numbers)
         .map_err(|UnknownZone(zone)| ColumnFault::Zone { column: column.name.clone(), zone })
 }
 

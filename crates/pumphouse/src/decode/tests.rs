@@ -1,8 +1,10 @@
 //! The decoder as a whole, by what goes in and what comes out. What only one file decides is tested there.
 
 mod batch;
+mod coerce;
 mod differential;
 mod routing;
+mod scalars;
 mod shape;
 mod values;
 

@@ -9,6 +9,7 @@ mod demo;
 mod gaps;
 mod groups;
 mod outages;
+mod poison;
 mod refusals;
 mod servers;
 mod story;

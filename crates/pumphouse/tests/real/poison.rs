@@ -165,7 +165,11 @@ impl<'p> Scene<'p> {
         for (partition, (poison, written)) in (0..).zip(self.poisons.iter().zip(&mut self.written)) {
             for is_poison in pattern {
                 let offset = (written.good.len() + written.bad.len()) as u64;
-                if *is_poison { written.bad.push(offset) } else { written.good.push(offset) }
+                if *is_poison {
+                    written.bad.push(offset)
+                } else {
+                    written.good.push(offset)
+                }
                 let payload = if *is_poison { poison.payload.as_slice() } else { self.good.as_bytes() };
                 messages.push(Message { partition, key: None, payload: Some(payload) });
             }

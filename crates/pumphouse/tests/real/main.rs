@@ -4,6 +4,7 @@
 
 mod clickhouse;
 mod column_types;
+mod damage;
 mod delivery;
 mod demo;
 mod gaps;

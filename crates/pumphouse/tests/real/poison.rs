@@ -91,7 +91,7 @@ fn poisons() -> Vec<Poison> {
     let whole = |payload: Vec<u8>, code| Poison { payload, code };
     let mut poisons: Vec<Poison> =
         VALUES.into_iter().map(|(field, value, code)| whole(with(field, value).into_bytes(), code)).collect();
-    let truncated = good()[..90].as_bytes().to_vec();
+    let truncated = good().as_bytes()[..90].to_vec();
     let deep = format!("{{\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let without = good().replace("\"id\":7,", "");
     let long = format!("{{\"s\":\"{}\"}}", "x".repeat(10 << 20));
@@ -165,11 +165,8 @@ impl<'p> Scene<'p> {
         for (partition, (poison, written)) in (0..).zip(self.poisons.iter().zip(&mut self.written)) {
             for is_poison in pattern {
                 let offset = (written.good.len() + written.bad.len()) as u64;
-                if *is_poison {
-                    written.bad.push(offset)
-                } else {
-                    written.good.push(offset)
-                }
+                let kind = if *is_poison { &mut written.bad } else { &mut written.good };
+                kind.push(offset);
                 let payload = if *is_poison { poison.payload.as_slice() } else { self.good.as_bytes() };
                 messages.push(Message { partition, key: None, payload: Some(payload) });
             }

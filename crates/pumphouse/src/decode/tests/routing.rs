@@ -9,12 +9,12 @@ fn table(name: &str, when: Option<When>, columns: Vec<Column>) -> Table {
     Table { when, ..Table::of_columns("default", name, columns) }
 }
 
-fn when(conditions: &[(&str, Matches)]) -> Option<When> {
+fn all(conditions: &[(&str, Matches)]) -> When {
     let condition = |(field, is): &(&str, Matches)| Condition {
         field: field.split('.').map(str::to_owned).collect(),
         is: is.clone(),
     };
-    Some(When::All(conditions.iter().map(condition).collect()))
+    When::All(conditions.iter().map(condition).collect())
 }
 
 fn any_of(values: &[Value]) -> Matches {
@@ -61,7 +61,7 @@ fn a_condition_compares_scalars_by_value() {
         (Matches::Absent, vec!["null"], vec!["1", "[]", r#""""#]),
     ];
     for (is, held, failed) in kinds {
-        let conditions = [when(&[("kind", is.clone())])];
+        let conditions = [Some(all(&[("kind", is.clone())]))];
         for value in held {
             assert_eq!(taken(&conditions, &format!(r#"{{"kind":{value},"id":1}}"#)), [0], "{is:?} {value}");
         }
@@ -78,9 +78,9 @@ fn a_condition_compares_scalars_by_value() {
 #[test]
 fn a_field_that_is_missing_on_any_level_is_absent() {
     let conditions = [
-        when(&[("geo.city", Matches::Absent)]),
-        when(&[("geo.city", Matches::Present)]),
-        when(&[("geo.city", Matches::NoneOf(vec![json!("Bonn")]))]),
+        Some(all(&[("geo.city", Matches::Absent)])),
+        Some(all(&[("geo.city", Matches::Present)])),
+        Some(all(&[("geo.city", Matches::NoneOf(vec![json!("Bonn")]))])),
     ];
     for record in [r#"{"id":1}"#, r#"{"id":1,"geo":null}"#, r#"{"geo":{},"id":1}"#, r#"{"geo":7,"id":1}"#] {
         assert_eq!(taken(&conditions, record), [0, 2], "{record}");
@@ -92,8 +92,8 @@ fn a_field_that_is_missing_on_any_level_is_absent() {
 #[test]
 fn all_conditions_have_to_hold_and_otherwise_takes_what_is_left() {
     let conditions = [
-        when(&[("kind", any_of(&[json!("click")])), ("eu", any_of(&[json!(true)]))]),
-        when(&[("kind", any_of(&[json!("click"), json!("tap")]))]),
+        Some(all(&[("kind", any_of(&[json!("click")])), ("eu", any_of(&[json!(true)]))])),
+        Some(all(&[("kind", any_of(&[json!("click"), json!("tap")]))])),
         Some(When::Otherwise),
         None,
     ];
@@ -106,7 +106,7 @@ fn all_conditions_have_to_hold_and_otherwise_takes_what_is_left() {
 #[test]
 fn a_record_that_no_table_takes_is_filtered() {
     let tables =
-        vec![table("clicks", when(&[("kind", any_of(&[json!("click")]))]), vec![column("id", "UInt8")])];
+        vec![table("clicks", Some(all(&[("kind", any_of(&[json!("click")]))])), vec![column("id", "UInt8")])];
     let mut batch = OpenBatch::new(&stream_of(tables), REVISION).expect("a batch");
     assert_eq!(batch.push(&record(0, 0, br#"{"kind":"view"}"#)), Pushed::Filtered);
     let sealed = batch.seal(TIME);
@@ -200,7 +200,7 @@ fn tombstones_are_letters_where_it_is_declared() {
 #[test]
 fn revoked_partitions_leave_every_table() {
     let tables = vec![
-        table("a", when(&[("v", Matches::Present)]), vec![column("v", "UInt8")]),
+        table("a", Some(all(&[("v", Matches::Present)])), vec![column("v", "UInt8")]),
         table("b", None, vec![column("v", "Nullable(UInt8)")]),
     ];
     let declared = Stream { values: Values::Lines, ..stream_of(tables) };

@@ -3,6 +3,7 @@
 mod batch;
 mod coerce;
 mod differential;
+mod routing;
 mod scalars;
 mod shape;
 mod values;

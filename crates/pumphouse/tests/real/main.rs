@@ -4,11 +4,13 @@
 
 mod clickhouse;
 mod column_types;
+mod damage;
 mod delivery;
 mod demo;
 mod gaps;
 mod groups;
 mod outages;
+mod poison;
 mod refusals;
 mod servers;
 mod story;

@@ -12,6 +12,7 @@ mod float;
 mod ip;
 mod list;
 mod map;
+mod matching;
 mod moment;
 mod text;
 mod uuid;
@@ -48,6 +49,10 @@ trait Store: Send {
     /// The order of two rows, for finding a map's key given twice. Types that are never keys have none.
     fn order(&self, _left: usize, _right: usize) -> Ordering {
         Ordering::Less
+    }
+    /// The conditions that the last record fulfils; only a column of conditions has any.
+    fn last_bits(&self) -> u64 {
+        0
     }
     /// Bytes held.
     fn bytes(&self) -> usize;

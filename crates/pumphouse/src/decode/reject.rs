@@ -86,7 +86,7 @@ impl Code {
     }
 
     /// Whether the whole payload is at fault, and not one column's value.
-    const fn is_of_the_payload(self) -> bool {
+    pub(super) const fn is_of_the_payload(self) -> bool {
         matches!(
             self,
             Self::NotJson

@@ -101,8 +101,8 @@ fn numbers_of<N: Copy + Into<i128>>(names: &[(String, N)]) -> Takes {
 impl Coerced {
     /// Reads a number that is whole though it may not look it.
     fn whole(&mut self, number: &[u8]) -> Result<(), Fault> {
-        let digits = decimal::whole_digits(number)
-            .map_err(|unfit| Fault::new(unfit.code(), number_found(number)))?;
+        let digits =
+            decimal::whole_digits(number).map_err(|unfit| Fault::new(unfit.code(), number_found(number)))?;
         self.instead(&digits)
     }
 

@@ -64,14 +64,21 @@ fn whole_numbers_are_taken_in_any_spelling_that_is_whole() {
     stands_for("UInt64", &[("18446744073709551615.000", "18446744073709551615"), ("true", "1")]);
     stands_for("Int128", &[("1e0", "01000000000000000000000000000000")]);
     stands_for("UInt256", &[("\"1.0\"", &format!("01{}", "0".repeat(62)))]);
-    still_refused("Int8", "PH-0104", &["1e3", "\"128\"", "128.0", "1e400", "\"-129\"", "1e99999999999999999999"]);
+    still_refused(
+        "Int8",
+        "PH-0104",
+        &["1e3", "\"128\"", "128.0", "1e400", "\"-129\"", "1e99999999999999999999"],
+    );
     still_refused("UInt8", "PH-0104", &["-1.0", "\"-1\"", "256"]);
     still_refused("UInt256", "PH-0104", &["1e78", "2e77"]);
     still_refused("Int32", "PH-0105", &["1.5", "\"1.5\"", "1e-1", "1e-400", "0.99999999999999999999999999"]);
     still_refused(
         "Int32",
         "PH-0103",
-        &["\"\"", "\" 1\"", "\"1 \"", "\"+1\"", "\"01\"", "\"0x1\"", "\"one\"", "\"true\"", "\"1,0\"", "[]", "{}"],
+        &[
+            "\"\"", "\" 1\"", "\"1 \"", "\"+1\"", "\"01\"", "\"0x1\"", "\"one\"", "\"true\"", "\"1,0\"",
+            "[]", "{}",
+        ],
     );
     still_refused("Int32", "PH-0102", &["null"]);
     still_refused("Int32", "PH-0100", &["tru", "1.", "\"1", "+1"]);
@@ -102,7 +109,14 @@ fn texts_take_numbers_and_booleans_as_they_are_written() {
     for column_type in ["String", "LowCardinality(String)"] {
         stands_for(
             column_type,
-            &[("1.50", "1.50"), ("-0", "-0"), ("1E+2", "1E+2"), (&long, &long), ("true", "true"), ("false", "false")],
+            &[
+                ("1.50", "1.50"),
+                ("-0", "-0"),
+                ("1E+2", "1E+2"),
+                (&long, &long),
+                ("true", "true"),
+                ("false", "false"),
+            ],
         );
         still_refused(column_type, "PH-0103", &["[]", "{}"]);
         still_refused(column_type, "PH-0102", &["null"]);

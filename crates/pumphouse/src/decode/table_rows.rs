@@ -47,8 +47,11 @@ impl TableRows {
     /// No rows of a table.
     pub(super) fn new(stream: &Stream, table: &Table) -> Result<Self, ColumnFault> {
         let mut plan = Plan::new(&table.columns);
-        let columns = table.columns.iter().map(|column| new_column(column, stream.numbers));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| new_column(column, stream.numbers))
+            .collect::<Result<Vec<_>, _>>()?;
         let columns = check_defaults(&mut plan, columns)?;
         Ok(Self {
             name: table.full_name(),

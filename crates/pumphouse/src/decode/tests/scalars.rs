@@ -75,7 +75,7 @@ fn enums_take_their_names_to_the_letter() {
 fn what_stands_under_a_null_is_a_number_of_the_enum() {
     let mut batch = batch(vec![column("v", "Nullable(Enum8('a' = 5, 'b' = 7))")]);
     assert_eq!(batch.push(&record(0, 0, br#"{"v":null}"#)), Pushed::Row);
-    let rows = batch.seal(TIME).rows.expect("a row");
+    let rows = rows_of(batch.seal(TIME)).expect("a row");
     let numbers = rows.column(0).as_primitive::<arrow_array::types::Int8Type>();
     assert_eq!(numbers.values().as_ref(), [5]);
 }

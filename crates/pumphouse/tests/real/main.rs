@@ -4,6 +4,7 @@
 
 mod clickhouse;
 mod column_types;
+mod composites;
 mod delivery;
 mod demo;
 mod gaps;

@@ -4,6 +4,7 @@
 
 mod clickhouse;
 mod column_types;
+mod composites;
 mod damage;
 mod delivery;
 mod demo;

@@ -5,11 +5,13 @@
 mod clickhouse;
 mod column_types;
 mod composites;
+mod damage;
 mod delivery;
 mod demo;
 mod gaps;
 mod groups;
 mod outages;
+mod poison;
 mod refusals;
 mod servers;
 mod story;

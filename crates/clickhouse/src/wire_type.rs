@@ -50,16 +50,10 @@ fn with_plain_uuids(column_type: &str) -> String {
     while let Some(letter) = rest.chars().next() {
         let length =
             if matches!(letter, '\'' | '`') { quoted_length(rest, letter) } else { letter.len_utf8() };
-        match DICTIONARIES.iter().find(|(dictionary, _)| rest.starts_with(dictionary)) {
-            Some((dictionary, of)) => {
-                plain.push_str(of);
-                rest = &rest[dictionary.len()..];
-            }
-            None => {
-                plain.push_str(&rest[..length]);
-                rest = &rest[length..];
-            }
-        }
+        let dictionary = DICTIONARIES.iter().find(|(dictionary, _)| rest.starts_with(dictionary));
+        let (taken, of) = dictionary.map_or((length, &rest[..length]), |(whole, of)| (whole.len(), *of));
+        plain.push_str(of);
+        rest = &rest[taken..];
     }
     plain
 }

@@ -139,7 +139,7 @@ impl DocumentRules {
         let path = start..self.paths.len();
         if self.paths[key..].contains(&b'.') {
             scope.has_points = true;
-            if self.paths[path.clone()].iter().filter(|byte| **byte == b'.').count() >= PARTS_MAX {
+            if self.paths[path.clone()].split(|byte| *byte == b'.').count() > PARTS_MAX {
                 let most = format!("at most {PARTS_MAX} keys in one path, counted by its points");
                 return Err(Fault::expecting(Code::TooDeep, most, "more"));
             }

@@ -8,6 +8,7 @@ mod delivery;
 mod demo;
 mod gaps;
 mod groups;
+mod oracle;
 mod outages;
 mod refusals;
 mod servers;

@@ -1,0 +1,239 @@
+//! Asks both: what pumphouse makes of a value and sends, and what ClickHouse makes of the same text by itself. Tells
+//! what each stored, to the bit; does not judge.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow_array::{Array, BinaryArray, RecordBatch, UInt64Array};
+use pumphouse::config::settings::Stream;
+use pumphouse::decode::{self, NoHeaders, OpenBatch, Record};
+use pumphouse_clickhouse::arrow_stream::{Compression, encode};
+use pumphouse_clickhouse::{Client, Insert, InsertAnswer, QueryError};
+
+/// What became of a value on one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Stored: the text that ClickHouse shows, and a hash of the value, which tells apart what looks alike.
+    Stored(Shown),
+    /// Refused, with a code.
+    Refused(String),
+}
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) text: String,
+    hash: String,
+}
+
+impl Verdict {
+    /// The text of what was stored.
+    pub(super) fn stored(&self) -> Option<&str> {
+        match self {
+            Self::Stored(shown) => Some(&shown.text),
+            Self::Refused(_) => None,
+        }
+    }
+
+    /// The code of the refusal; empty where it was stored.
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::Stored(_) => "",
+            Self::Refused(code) => code,
+        }
+    }
+}
+
+/// How carefully ClickHouse is asked to read: nothing missing filled up, no kind taken for another, nothing clamped
+/// where a setting can prevent it, and times in the forms that pumphouse reads as well.
+const CAREFUL: [(&str, &str); 18] = [
+    ("date_time_input_format", "best_effort"),
+    ("date_time_overflow_behavior", "throw"),
+    ("input_format_allow_errors_num", "0"),
+    ("input_format_defaults_for_omitted_fields", "0"),
+    ("input_format_force_null_for_omitted_fields", "0"),
+    ("input_format_json_defaults_for_missing_elements_in_named_tuple", "0"),
+    ("input_format_json_ignore_unknown_keys_in_named_tuple", "0"),
+    ("input_format_json_map_as_array_of_tuples", "0"),
+    ("input_format_json_read_arrays_as_strings", "0"),
+    ("input_format_json_read_bools_as_numbers", "0"),
+    ("input_format_json_read_bools_as_strings", "0"),
+    ("input_format_json_read_numbers_as_strings", "0"),
+    ("input_format_json_read_objects_as_strings", "0"),
+    ("input_format_json_throw_on_bad_escape_sequence", "1"),
+    ("input_format_null_as_default", "0"),
+    ("input_format_parallel_parsing", "0"),
+    ("session_timezone", "UTC"),
+    ("type_json_skip_duplicated_paths", "0"),
+];
+
+/// One type under comparison, in tables of its own.
+pub(super) struct Bench<'a> {
+    pub(super) client: &'a Client,
+    pub(super) database: &'a str,
+    pub(super) stream: &'a Stream,
+    /// The tables are `<name>_ours` and `<name>_theirs`.
+    pub(super) name: &'a str,
+}
+
+impl Bench<'_> {
+    /// Makes the tables.
+    pub(super) async fn prepare(&self) {
+        let columns = decode::table_columns(self.stream);
+        let all: Vec<String> = columns.iter().map(|(name, of)| format!("`{name}` {of}")).collect();
+        let end = "ENGINE = MergeTree ORDER BY tuple() SETTINGS non_replicated_deduplication_window = 100";
+        self.run(&format!("CREATE TABLE {}_ours ({}) {end}", self.path(), all.join(", "))).await;
+        let value = &columns[0].1;
+        self.run(&format!("CREATE TABLE {}_theirs (v {value}, _offset UInt64) ENGINE = Memory", self.path()))
+            .await;
+    }
+
+    fn path(&self) -> String {
+        format!("{}.{}", self.database, self.name)
+    }
+
+    async fn run(&self, sql: &str) {
+        self.client.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// What pumphouse makes of each value: through its decoder and its insert.
+    pub(super) async fn ours(&self, values: &[String]) -> Vec<Verdict> {
+        let mut batch = OpenBatch::new(self.stream, "0123456789ab").expect("a batch");
+        for (offset, value) in (0..).zip(values) {
+            let payload = format!("{{\"v\":{value}}}");
+            let payload = Some(payload.as_bytes());
+            batch.push(&Record {
+                partition: 0,
+                offset,
+                timestamp_ms: None,
+                key: None,
+                payload,
+                headers: &NoHeaders,
+            });
+        }
+        let sealed = batch.seal(1_709_209_800_001);
+        if let Some(rows) = &sealed.rows {
+            self.insert(rows).await;
+        }
+        let refused = sealed.dead_letters.iter().flat_map(codes).collect();
+        self.verdicts("ours", values, &refused).await
+    }
+
+    async fn insert(&self, rows: &RecordBatch) {
+        let insert = Insert {
+            database: self.database,
+            table: &format!("{}_ours", self.name),
+            columns: &decode::table_columns(self.stream),
+            token: &format!("ph1:{}", self.name),
+            deadline_unix_seconds: 4_000_000_000,
+            timeout: Duration::from_mins(1),
+            body: &encode(rows, Compression::Lz4).expect("encodes"),
+            query_id: None,
+            settings: &BTreeMap::new(),
+            url_index: 0,
+            has_views: false,
+        };
+        let answer = self.client.insert(&insert).await;
+        assert_eq!(
+            answer,
+            InsertAnswer::Done,
+            "{}: a refused block halts the stream",
+            self.stream.columns[0].column_type
+        );
+    }
+
+    /// What ClickHouse makes of each value. Those that are whole JSON go in one insert that passes over what it can't
+    /// read; the others might swallow their neighbours and go alone.
+    pub(super) async fn theirs(&self, values: &[String]) -> Vec<Verdict> {
+        let mut refused = BTreeMap::new();
+        let (whole, broken): (Vec<usize>, Vec<usize>) =
+            (0..values.len()).partition(|at| super::value::is_json(&values[*at]));
+        let mut waiting = vec![whole];
+        waiting.extend(broken.into_iter().map(|at| vec![at]));
+        while let Some(some) = waiting.pop() {
+            let Err(code) = self.read(&some, values).await else { continue };
+            match some.as_slice() {
+                [one] => drop(refused.insert(*one as u64, code)),
+                // An error that is not passed over.
+                more => {
+                    let (left, right) = more.split_at(more.len() / 2);
+                    waiting.extend([left.to_vec(), right.to_vec()]);
+                }
+            }
+        }
+        self.verdicts("theirs", values, &refused).await
+    }
+
+    async fn read(&self, some: &[usize], values: &[String]) -> Result<(), String> {
+        let mut sql = format!("INSERT INTO {}_theirs FORMAT JSONEachRow\n", self.path());
+        for at in some {
+            sql.push_str(&format!("{{\"_offset\":{at},\"v\":{}}}\n", values[*at]));
+        }
+        let mut query = self.client.query(&sql);
+        for (name, value) in CAREFUL {
+            query = query.setting(name, value);
+        }
+        if some.len() > 1 {
+            query = query.setting("input_format_allow_errors_ratio", "1");
+        }
+        match query.execute().await {
+            Ok(()) => Ok(()),
+            Err(QueryError::Server(error)) => Err(error.code.to_string()),
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+
+    /// Reads back what is stored; what is not there was refused.
+    async fn verdicts(&self, side: &str, values: &[String], refused: &BTreeMap<u64, String>) -> Vec<Verdict> {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            n: u64,
+            text: String,
+            hash: String,
+        }
+        let sql = format!(
+            "SELECT _offset AS n, hex(formatRow('TabSeparated', v)) AS text, toString(sipHash64(v)) AS hash \
+             FROM {}_{side} ORDER BY n",
+            self.path()
+        );
+        let query = self.client.query(&sql).setting("session_timezone", "UTC");
+        let rows = query.rows::<Row>().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let stored: BTreeMap<u64, Shown> = rows
+            .into_iter()
+            .map(|row| {
+                (row.n, Shown { text: unhex(&row.text).trim_end_matches('\n').to_owned(), hash: row.hash })
+            })
+            .collect();
+        let verdict = |at: usize| {
+            let at = at as u64;
+            match (stored.get(&at), refused.get(&at)) {
+                (Some(shown), None) => Verdict::Stored(shown.clone()),
+                (None, code) => Verdict::Refused(code.cloned().unwrap_or_default()),
+                (Some(shown), Some(code)) => panic!("refused with {code}, and there: {shown:?}"),
+            }
+        };
+        (0..values.len()).map(verdict).collect()
+    }
+}
+
+fn codes(letters: &RecordBatch) -> Vec<(u64, String)> {
+    let offsets =
+        letters.column_by_name("offset").and_then(|column| column.as_any().downcast_ref::<UInt64Array>());
+    let codes =
+        letters.column_by_name("code").and_then(|column| column.as_any().downcast_ref::<BinaryArray>());
+    let (offsets, codes) = (offsets.expect("offsets"), codes.expect("codes"));
+    offsets
+        .iter()
+        .flatten()
+        .zip(codes.iter().flatten().map(|code| String::from_utf8_lossy(code).into_owned()))
+        .collect()
+}
+
+fn unhex(text: &str) -> String {
+    let bytes: Vec<u8> = text
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits"))
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,10 +1,9 @@
 //! How long one event takes from bytes to columns. Prints, asserts nothing about speed:
 //! `CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo run --example decode_speed`
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use pumphouse::config::settings::{BatchPolicy, Column, Lineage, Stream, Table};
+use pumphouse::config::settings::{Column, Stream, Table};
 use pumphouse::decode::{NoHeaders, OpenBatch, Pushed, Record};
 
 const COLUMNS: [(&str, &str, &str); 10] = [
@@ -119,28 +118,6 @@ fn stream() -> Stream {
         default: None,
         epoch: None,
     };
-    Stream {
-        name: "requests".to_owned(),
-        topic: "requests".to_owned(),
-        columns: COLUMNS.into_iter().map(column).collect(),
-        table: Table {
-            database: "default".to_owned(),
-            name: "requests".to_owned(),
-            order_by: vec!["ts".to_owned()],
-            partition_by: None,
-            ttl: None,
-        },
-        rollups: BTreeMap::new(),
-        batch: BatchPolicy {
-            freshness: Duration::from_secs(1),
-            rows: 1_000_000.try_into().expect("not zero"),
-            bytes: 1_000_000.try_into().expect("not zero"),
-        },
-        dead_letters: true,
-        lineage: Some(Lineage {
-            partition: "_partition".to_owned(),
-            offset: "_offset".to_owned(),
-            ingested_at: "_ingested_at".to_owned(),
-        }),
-    }
+    let columns = COLUMNS.into_iter().map(column).collect();
+    Stream::into_tables("requests", vec![Table::of_columns("default", "requests", columns)])
 }

@@ -25,7 +25,11 @@ pub(super) async fn differences(
 
 /// `DESCRIBE` spreads named tuples over lines, the catalogue does not.
 fn on_one_line(column_type: &str) -> String {
-    column_type.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(")
+    // Not inside a line: an enum's names may hold any spaces.
+    column_type.lines().map(str::trim).fold(String::new(), |line, part| {
+        let gap = if line.is_empty() || line.ends_with('(') { "" } else { " " };
+        line + gap + part
+    })
 }
 
 /// What is wrong with one column, and what mends it.
@@ -112,6 +116,7 @@ mod tests {
     fn a_tuple_spread_over_lines_is_the_same_type() {
         let spread = "Array(Tuple(\n    name String,\n    value Nullable(String)))";
         assert_eq!(on_one_line(spread), "Array(Tuple(name String, value Nullable(String)))");
+        assert_eq!(on_one_line("Enum8('a  b( c' = 1)"), "Enum8('a  b( c' = 1)");
     }
 
     #[test]

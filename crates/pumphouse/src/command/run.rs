@@ -104,8 +104,9 @@ async fn ready_stream(
     stream: &Stream,
     partitions: usize,
 ) -> Result<(ReadyStream, Vec<preflight::Finding>), Fault> {
-    let mut targets = vec![target::rows(stream, decode::table_columns(stream))];
-    if stream.dead_letters {
+    let rows = |table| target::rows(stream, table, decode::table_columns(stream, table));
+    let mut targets: Vec<Target> = stream.tables.iter().map(rows).collect();
+    if stream.dead_letters.table {
         targets.push(target::dead_letters(stream, decode::dead_letter_columns()));
     }
     let mut safe_age = Duration::MAX;

@@ -1,6 +1,8 @@
 //! The default of a column: what was written becomes the JSON value a record would have held, or is told to be
 //! no value of the column's type. Does not decode; the decoder gives the default the same treatment as a field.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use pumphouse_core::schema::ColumnType;
 use serde_json::{Number, Value};
 
@@ -75,19 +77,25 @@ fn scalar(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> 
             "false" => Ok(Value::Bool(false)),
             _ => wrong("it is neither `true` nor `false`", ""),
         },
-        ColumnType::String => {
+        ColumnType::String | ColumnType::FixedString(_) => {
             let is_other =
                 text.plain && !text.expanded && (json_number(written).is_some() || is_bool(written));
-            if is_other { wrong("it is not a text", "put it in quotes") } else { Ok(Value::from(written)) }
+            if is_other { wrong("it is not a text", "put it in quotes") } else { words(written, column_type) }
         }
+        ColumnType::Enum8(_) | ColumnType::Enum16(_) => words(written, column_type),
+        ColumnType::Ipv4 | ColumnType::Ipv6 => address(written, column_type),
         ColumnType::Uuid if is_uuid(written) => Ok(Value::from(written)),
         ColumnType::Uuid => wrong("it has not the form 8-4-4-4-12", ""),
-        ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::DateTime64 { .. } => {
-            time(text, column_type, epoch)
-        }
+        ColumnType::Date
+        | ColumnType::Date32
+        | ColumnType::DateTime { .. }
+        | ColumnType::DateTime64 { .. } => time(text, column_type, epoch),
         ColumnType::Decimal { precision, scale } => decimal(text, *precision, *scale),
         _ if !text.plain => wrong("a text is not a number", "remove the quotes"),
         ColumnType::Float32 | ColumnType::Float64 => float(written, column_type),
+        ColumnType::Int128 | ColumnType::Int256 | ColumnType::UInt128 | ColumnType::UInt256 => {
+            wide(written, column_type)
+        }
         integer => whole(written, integer),
     }
 }
@@ -135,6 +143,52 @@ fn whole(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
 }
 
 /// Kept as a text: JSON numbers would lose digits on the way.
+fn wide(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let (negative, digits) = written.strip_prefix('-').map_or((false, written), |digits| (true, digits));
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.is_empty();
+    if !is_whole || (digits.starts_with('0') && digits != "0") {
+        return wrong("it is not a whole number", "");
+    }
+    let (most, least) = match column_type {
+        ColumnType::Int128 => (INT_128_MAX, Some(INT_128_MIN)),
+        ColumnType::Int256 => (INT_256_MAX, Some(INT_256_MIN)),
+        ColumnType::UInt128 => (UINT_128_MAX, None),
+        _ => (UINT_256_MAX, None),
+    };
+    let limit = if negative { least.unwrap_or("0") } else { most };
+    if (digits.len(), digits) > (limit.len(), limit) {
+        return wrong("it is out of range", "");
+    }
+    Ok(Value::from(written))
+}
+
+const INT_128_MAX: &str = "170141183460469231731687303715884105727";
+const INT_128_MIN: &str = "170141183460469231731687303715884105728";
+const UINT_128_MAX: &str = "340282366920938463463374607431768211455";
+const INT_256_MAX: &str = "57896044618658097711785492504343953926634992332820282019728792003956564819967";
+const INT_256_MIN: &str = "57896044618658097711785492504343953926634992332820282019728792003956564819968";
+const UINT_256_MAX: &str = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+
+/// A text of which the type takes only some.
+fn words(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let is_name = match column_type {
+        ColumnType::Enum8(names) => names.iter().any(|(name, _)| name == written),
+        ColumnType::Enum16(names) => names.iter().any(|(name, _)| name == written),
+        ColumnType::FixedString(bytes) if written.len() > usize::try_from(*bytes).unwrap_or(usize::MAX) => {
+            return wrong(format!("it has more than {bytes} bytes"), "");
+        }
+        _ => true,
+    };
+    if is_name { Ok(Value::from(written)) } else { wrong("it is none of its names", "write one of them") }
+}
+
+fn address(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let is_short = written.parse::<Ipv4Addr>().is_ok();
+    let is_long = *column_type == ColumnType::Ipv6 && written.parse::<Ipv6Addr>().is_ok();
+    if is_short || is_long { Ok(Value::from(written)) } else { wrong("it is not an IP address", "") }
+}
+
+/// Kept as a text: JSON numbers would lose digits on the way.
 fn decimal(text: &Scalar, precision: u8, scale: u8) -> Result<Value, NoValue> {
     let digits = text.text.strip_prefix('-').unwrap_or(&text.text);
     let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -162,7 +216,9 @@ fn time(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> Re
         };
     }
     let date = match column_type {
-        ColumnType::Date => written.parse::<jiff::civil::Date>().ok().filter(|_| written.len() == 10),
+        ColumnType::Date | ColumnType::Date32 => {
+            written.parse::<jiff::civil::Date>().ok().filter(|_| written.len() == 10)
+        }
         _ => date_of_time(written),
     };
     let Some(date) = date else {
@@ -221,6 +277,20 @@ mod tests {
             ("2026-11-01", "Date", "\"2026-11-01\""),
             ("2026-11-01 12:00:00", "DateTime", "\"2026-11-01 12:00:00\""),
             ("false", "Bool", "false"),
+            ("2299-12-31", "Date32", "\"2299-12-31\""),
+            (INT_128_MAX, "Int128", "\"170141183460469231731687303715884105727\""),
+            (
+                "-170141183460469231731687303715884105728",
+                "Int128",
+                "\"-170141183460469231731687303715884105728\"",
+            ),
+            ("-0", "UInt256", "\"-0\""),
+            ("b", "Enum8('a' = 1, 'b' = 2)", "\"b\""),
+            ("5", "Enum16('5' = 1)", "\"5\""),
+            ("EUR", "LowCardinality(FixedString(3))", "\"EUR\""),
+            ("0.0.0.0", "IPv4", "\"0.0.0.0\""),
+            ("\"::1\"", "IPv6", "\"::1\""),
+            ("192.0.2.1", "Nullable(IPv6)", "\"192.0.2.1\""),
         ] {
             assert_eq!(
                 value(yaml, column_type).map(|value| value.to_string()),
@@ -256,6 +326,20 @@ mod tests {
             ("[a, null]", "Array(String)"),
             ("{ a: b }", "String"),
             ("1234", "UUID"),
+            ("2300-01-01", "Date32"),
+            ("1899-12-31", "Date32"),
+            ("170141183460469231731687303715884105728", "Int128"),
+            ("-170141183460469231731687303715884105729", "Int128"),
+            ("-1", "UInt128"),
+            ("007", "UInt256"),
+            ("1.0", "Int256"),
+            ("115792089237316195423570985008687907853269984665640564039457584007913129639936", "UInt256"),
+            ("c", "Enum8('a' = 1, 'b' = 2)"),
+            ("1", "Enum8('a' = 1, 'b' = 2)"),
+            ("EURO", "FixedString(3)"),
+            ("192.168.010.001", "IPv4"),
+            ("\"::1\"", "IPv4"),
+            ("localhost", "IPv6"),
         ] {
             assert!(value(yaml, column_type).is_err(), "{yaml} for {column_type}");
         }

@@ -7,7 +7,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use super::declared::FILE;
 use super::said::{Entry, Node, Place, Said, Scalar};
-use super::settings::{ClickHouse, Compression, Kafka, Listen, LogFormat, Process, Secret, Settings, Stream};
+use super::settings::{
+    ClickHouse, Compression, Kafka, Listen, LogFormat, Process, Secret, Settings, Stream, Table,
+};
 use super::stream::{self, Around};
 use super::walk::{Section, Walk};
 use super::{insert_settings, kafka_properties, scalar};
@@ -79,14 +81,12 @@ fn around(clickhouse: Option<&ClickHouse>, process: Option<&Process>, streams: u
 fn tell_shared_tables(streams: &[Option<Stream>], entries: &[Entry], walk: &Walk<'_>) {
     for (index, stream) in streams.iter().enumerate() {
         let Some(stream) = stream else { continue };
-        let same = |other: &&Stream| {
-            other.table.database == stream.table.database && other.table.name == stream.table.name
-        };
-        if let Some(first) = streams[..index].iter().flatten().find(same) {
-            let what = format!(
-                "writes the table `{}.{}`, as `{}` does",
-                stream.table.database, stream.table.name, first.name
-            );
+        let tables: Vec<String> = stream.tables.iter().map(Table::full_name).collect();
+        let of_both =
+            |other: &Stream| other.tables.iter().map(Table::full_name).find(|name| tables.contains(name));
+        let shared = streams[..index].iter().flatten().find_map(|other| Some((other, of_both(other)?)));
+        if let Some((first, table)) = shared {
+            let what = format!("writes the table `{table}`, as `{}` does", first.name);
             let path = Walk::join("streams", &stream.name);
             walk.mistake(entries[index].place, &path, what, "give one of them another `table.name`");
         }

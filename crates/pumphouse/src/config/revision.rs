@@ -82,8 +82,9 @@ fn process_json(process: &Process) -> Value {
 }
 
 fn stream_json(stream: &Stream) -> Value {
-    let columns: Vec<Value> = stream.columns.iter().map(column_json).collect();
-    let rollups: serde_json::Map<String, Value> = stream
+    let table = &stream.tables[0];
+    let columns: Vec<Value> = table.columns.iter().map(column_json).collect();
+    let rollups: serde_json::Map<String, Value> = table
         .rollups
         .iter()
         .map(|(name, rollup)| {
@@ -97,10 +98,10 @@ fn stream_json(stream: &Stream) -> Value {
         "from": { "topic": stream.topic, "format": "json" },
         "columns": columns,
         "table": {
-            "name": format!("{}.{}", stream.table.database, stream.table.name),
-            "order_by": stream.table.order_by,
-            "partition_by": stream.table.partition_by,
-            "ttl": stream.table.ttl,
+            "name": format!("{}.{}", table.database, table.name),
+            "order_by": table.order_by,
+            "partition_by": table.partition_by,
+            "ttl": table.ttl,
         },
         "rollups": rollups,
         "batch": {
@@ -108,7 +109,7 @@ fn stream_json(stream: &Stream) -> Value {
             "rows": stream.batch.rows,
             "bytes": scalar::show_size(stream.batch.bytes.get()),
         },
-        "dead_letters": { "table": stream.dead_letters },
+        "dead_letters": { "table": stream.dead_letters.table },
         "lineage": lineage_json(stream),
     })
 }
@@ -165,16 +166,17 @@ pub(super) fn of(settings: &Settings) -> String {
 /// another shape. The order of columns, rollups and limits are no part of it: they change no row.
 #[must_use]
 pub fn shape_hash(stream: &Stream) -> u32 {
-    let mut columns: Vec<&Column> = stream.columns.iter().collect();
+    let table = &stream.tables[0];
+    let mut columns: Vec<&Column> = table.columns.iter().collect();
     columns.sort_by(|a, b| a.name.cmp(&b.name));
     let columns: Vec<Value> = columns.into_iter().map(column_json).collect();
     let shape = json!({
         "version": 1,
         "format": "json",
         "columns": columns,
-        "tables": [[stream.table.database, stream.table.name]],
+        "tables": [[table.database, table.name]],
         "lineage": lineage_json(stream),
-        "dead_letters": stream.dead_letters,
+        "dead_letters": stream.dead_letters.table,
     });
     let digest = Sha256::digest(canonical(&shape));
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])

@@ -129,18 +129,119 @@ pub struct Stream {
     pub name: String,
     /// The Kafka topic.
     pub topic: String,
-    /// The columns, in the order written.
-    pub columns: Vec<Column>,
-    /// The table.
-    pub table: Table,
-    /// Materialized views with a target each, by name.
-    pub rollups: BTreeMap<String, Rollup>,
+    /// What one Kafka message holds.
+    pub values: Values,
+    /// What a message without a value stands for.
+    pub tombstones: Tombstones,
+    /// Whether a value of another kind may stand for a column's where nothing is lost.
+    pub numbers: Numbers,
+    /// What every record has to satisfy before it is decoded.
+    pub schema: Option<JsonSchema>,
+    /// The tables, in the order written. Never empty.
+    pub tables: Vec<Table>,
     /// When a batch closes.
     pub batch: BatchPolicy,
-    /// Whether records that can't become a row are kept in `pumphouse.dead_letters`.
-    pub dead_letters: bool,
+    /// Where records go that can't become a row.
+    pub dead_letters: DeadLetters,
     /// Names of the lineage columns; `None` where lineage is off.
     pub lineage: Option<Lineage>,
+}
+
+impl Stream {
+    /// A stream into these tables with every other key at its default; named after its topic.
+    #[must_use]
+    pub fn into_tables(topic: &str, tables: Vec<Table>) -> Self {
+        let batch = BatchPolicy {
+            freshness: Duration::from_secs(1),
+            rows: NonZeroU64::new(1_000_000).expect("not zero"),
+            bytes: NonZeroU64::new(128 << 20).expect("not zero"),
+        };
+        let names = ["_partition", "_offset", "_ingested_at", "_index"].map(str::to_owned);
+        let [partition, offset, ingested_at, index] = names;
+        Self {
+            name: topic.to_owned(),
+            topic: topic.to_owned(),
+            values: Values::One,
+            tombstones: Tombstones::Filter,
+            numbers: Numbers::Strict,
+            schema: None,
+            tables,
+            batch,
+            dead_letters: DeadLetters { table: true, topic: None },
+            lineage: Some(Lineage { partition, offset, ingested_at, index }),
+        }
+    }
+}
+
+impl Table {
+    /// A table of these columns that takes every record, without keys of its own but the order of arrival.
+    #[must_use]
+    pub fn of_columns(database: &str, name: &str, columns: Vec<Column>) -> Self {
+        Self {
+            database: database.to_owned(),
+            name: name.to_owned(),
+            when: None,
+            columns,
+            unknown_fields_in: None,
+            order_by: vec!["tuple()".to_owned()],
+            partition_by: None,
+            ttl: None,
+            rollups: BTreeMap::new(),
+        }
+    }
+
+    /// `database.table`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.database, self.name)
+    }
+}
+
+/// What one Kafka message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// One record.
+    One,
+    /// A record on each line; blank lines hold none.
+    Lines,
+    /// A JSON array of records.
+    Array,
+}
+
+/// What a message without a value stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tombstones {
+    /// Nothing: it is counted as filtered.
+    Filter,
+    /// A record that is not there: a dead letter.
+    DeadLetter,
+}
+
+/// Whether a value of another kind may stand for a column's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// Never.
+    Strict,
+    /// Where the conversion loses nothing.
+    Coerce,
+}
+
+/// A JSON Schema, read when the configuration was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonSchema {
+    /// The file's name as written.
+    pub file: String,
+    /// The schema.
+    pub document: serde_json::Value,
+}
+
+/// `streams.<name>.dead_letters:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Whether they are kept in `pumphouse.dead_letters`.
+    pub table: bool,
+    /// The Kafka topic that gets them, too.
+    pub topic: Option<String>,
 }
 
 /// One column of a stream.
@@ -171,19 +272,58 @@ pub enum EpochUnit {
     Nanoseconds,
 }
 
-/// `streams.<name>.table:`
+/// `streams.<name>.table:`, or one of `streams.<name>.tables:`
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Database and table name.
     pub database: String,
     /// The table's name; the stream's where not given.
     pub name: String,
+    /// The records that it takes; all of them where there is no condition.
+    pub when: Option<When>,
+    /// The columns, in the order written.
+    pub columns: Vec<Column>,
+    /// The column of type `JSON` that keeps the fields which no column reads.
+    pub unknown_fields_in: Option<String>,
     /// Sorting key: expressions. Never empty.
     pub order_by: Vec<String>,
     /// Partition key: an expression.
     pub partition_by: Option<String>,
     /// TTL: an expression.
     pub ttl: Option<String>,
+    /// Materialized views with a target each, by name.
+    pub rollups: BTreeMap<String, Rollup>,
+}
+
+/// Which records of a stream a table takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// Those for which each of these holds. Never empty.
+    All(Vec<Condition>),
+    /// Those that no other table of the stream with conditions takes.
+    Otherwise,
+}
+
+/// One condition on a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Path into the record, never empty.
+    pub field: Vec<String>,
+    /// What is asked of the field.
+    pub is: Matches,
+}
+
+/// What a condition asks of a field. A missing field and null are the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Matches {
+    /// It is equal to one of these texts, numbers or booleans. Never empty.
+    AnyOf(Vec<serde_json::Value>),
+    /// It is equal to none of these; a missing field is equal to none. Never empty.
+    NoneOf(Vec<serde_json::Value>),
+    /// It is there, with whatever value.
+    Present,
+    /// It is missing, or null.
+    Absent,
 }
 
 /// `streams.<name>.rollups.<name>:`
@@ -221,6 +361,8 @@ pub struct Lineage {
     pub offset: String,
     /// `DateTime64(3)`: the claim's time.
     pub ingested_at: String,
+    /// `UInt32`: the record's place in its message, from 0. Only where a message may hold several.
+    pub index: String,
 }
 
 /// A text that never reaches a log, an error or a page.

@@ -1,6 +1,7 @@
 //! One stream as written: source, columns, table, limits, lineage; and what must hold among them. Does not know
 //! the other streams.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use super::column;
@@ -9,7 +10,9 @@ use super::keys;
 use super::rollup;
 use super::said::{Entry, Said};
 use super::scalar::{self, Wrong};
-use super::settings::{BatchPolicy, Column, Lineage, Stream, Table};
+use super::settings::{
+    BatchPolicy, Column, DeadLetters, Lineage, Numbers, Rollup, Stream, Table, Tombstones, Values,
+};
 use super::walk::{Section, Walk};
 
 /// What a stream takes from the rest of the file.
@@ -37,12 +40,13 @@ pub(super) fn read(entry: &Entry, around: &Around, walk: &Walk<'_>) -> Option<St
         (Some(columns), Ok(lineage)) => Some(Known { columns, lineage: lineage.as_ref() }),
         _ => None,
     };
-    let table = section.section("table").and_then(|table| table_of(&table, &entry.name, around, known));
     let rollups = rollup::read_all(&section, columns.as_deref());
+    let table =
+        section.section("table").and_then(|table| table_of(&table, &entry.name, around, known, rollups?));
     let batch = section.section("batch").and_then(|batch| batch_policy(&batch, around));
     let dead_letters = section.section("dead_letters").and_then(|letters| {
         letters.refuse_later("topic");
-        letters.flag("table")
+        Some(DeadLetters { table: letters.flag("table")?, topic: None })
     });
     for key in ["numbers", "unknown_fields", "values"] {
         section.choice(key);
@@ -50,9 +54,11 @@ pub(super) fn read(entry: &Entry, around: &Around, walk: &Walk<'_>) -> Option<St
     Some(Stream {
         name: entry.name.clone(),
         topic: topic?,
-        columns: columns?,
-        table: table?,
-        rollups: rollups?,
+        values: Values::One,
+        tombstones: Tombstones::Filter,
+        numbers: Numbers::Strict,
+        schema: None,
+        tables: vec![table?],
         batch: batch?,
         dead_letters: dead_letters?,
         lineage: lineage.ok()?,
@@ -116,7 +122,7 @@ fn lineage(section: &Section<'_>, columns: &[Column]) -> Result<Option<Lineage>,
         seen.push(name);
     }
     let [partition, offset, ingested_at] = seen.try_into().map_err(|_| Told)?;
-    Ok(Some(Lineage { partition, offset, ingested_at }))
+    Ok(Some(Lineage { partition, offset, ingested_at, index: "_index".to_owned() }))
 }
 
 fn tell_clash(section: &Section<'_>, names: &Section<'_>, key: &str, name: &str) {
@@ -142,12 +148,30 @@ impl Known<'_> {
     }
 }
 
-fn table_of(table: &Section<'_>, stream: &str, around: &Around, known: Option<Known<'_>>) -> Option<Table> {
+fn table_of(
+    table: &Section<'_>,
+    stream: &str,
+    around: &Around,
+    known: Option<Known<'_>>,
+    rollups: BTreeMap<String, Rollup>,
+) -> Option<Table> {
+    let columns = known?.columns.to_vec();
     let (database, name) = table_name(table, stream, around)?;
     let order_by = order_by(table, known);
     let partition_by = table.text("partition_by");
     let ttl = table.text("ttl");
-    Some(Table { database, name, order_by: order_by?, partition_by, ttl })
+    let order_by = order_by?;
+    Some(Table {
+        database,
+        name,
+        when: None,
+        columns,
+        unknown_fields_in: None,
+        order_by,
+        partition_by,
+        ttl,
+        rollups,
+    })
 }
 
 fn table_name(table: &Section<'_>, stream: &str, around: &Around) -> Option<(String, String)> {

@@ -74,27 +74,27 @@ fn the_stream_of_the_smallest_file_means_what_it_says() {
     let stream = &settings.streams["requests"];
     assert_eq!((stream.name.as_str(), stream.topic.as_str()), ("requests", "app.requests"));
     let columns: Vec<String> =
-        stream.columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect();
+        stream.tables[0].columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect();
     assert_eq!(columns[1], "ts DateTime64(3)");
     assert_eq!((columns.len(), columns[7].as_str()), (8, "city Nullable(String)"));
     assert_eq!(
-        (&stream.columns[7].from, &stream.columns[0].from),
+        (&stream.tables[0].columns[7].from, &stream.tables[0].columns[0].from),
         (&vec!["geo".into(), "city".into()], &vec!["event_id".into()])
     );
-    assert!(stream.columns.iter().all(|column| column.default.is_none() && column.epoch.is_none()));
-    assert_eq!((stream.table.database.as_str(), stream.table.name.as_str()), ("metrics", "requests"));
-    assert_eq!(stream.table.order_by, ["service", "endpoint", "ts"]);
-    assert_eq!(stream.table.partition_by.as_deref(), Some("toYYYYMM(ts)"));
-    assert_eq!(stream.table.ttl.as_deref(), Some("ts + INTERVAL 13 MONTH"));
-    let rollup = &stream.rollups["per_minute"];
+    assert!(stream.tables[0].columns.iter().all(|column| column.default.is_none() && column.epoch.is_none()));
+    assert_eq!((stream.tables[0].database.as_str(), stream.tables[0].name.as_str()), ("metrics", "requests"));
+    assert_eq!(stream.tables[0].order_by, ["service", "endpoint", "ts"]);
+    assert_eq!(stream.tables[0].partition_by.as_deref(), Some("toYYYYMM(ts)"));
+    assert_eq!(stream.tables[0].ttl.as_deref(), Some("ts + INTERVAL 13 MONTH"));
+    let rollup = &stream.tables[0].rollups["per_minute"];
     assert_eq!((rollup.every.as_str(), rollup.time.as_str()), ("1 minute", "ts"));
     assert_eq!(rollup.metrics[2], ("p99_ms".to_owned(), "quantile(0.99)(duration_ms)".to_owned()));
     let (rows, bytes) = (stream.batch.rows.get(), stream.batch.bytes.get());
     assert_eq!((stream.batch.freshness, rows, bytes), (Duration::from_secs(1), 1_000_000, 128 << 20));
-    let names = ["_partition", "_offset", "_ingested_at"].map(str::to_owned);
-    let [partition, offset, ingested_at] = names;
-    assert_eq!(stream.lineage, Some(Lineage { partition, offset, ingested_at }));
-    assert!(stream.dead_letters);
+    let names = ["_partition", "_offset", "_ingested_at", "_index"].map(str::to_owned);
+    let [partition, offset, ingested_at, index] = names;
+    assert_eq!(stream.lineage, Some(Lineage { partition, offset, ingested_at, index }));
+    assert!(stream.dead_letters.table);
 }
 
 #[test]
@@ -379,7 +379,10 @@ fn every_example_of_the_reference_is_accepted() {
     let mut text = String::new();
     write_examples(super::declared::FILE, 0, &mut text);
     let settings = read(&text).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
-    assert_eq!((settings.process.lanes.get(), settings.streams["one"].rollups["one"].metrics.len()), (4, 2));
+    assert_eq!(
+        (settings.process.lanes.get(), settings.streams["one"].tables[0].rollups["one"].metrics.len()),
+        (4, 2)
+    );
 }
 
 /// A file of all keys, each as its example says. The columns are the ones the examples speak of.

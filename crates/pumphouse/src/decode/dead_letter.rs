@@ -14,11 +14,13 @@ use super::record::Record;
 use super::reject::Reject;
 
 /// Name and ClickHouse type of each column of the dead letters' table, in Arrow's order.
-const COLUMNS: [(&str, &str); 14] = [
+const COLUMNS: [(&str, &str); 16] = [
     ("stream", "LowCardinality(String)"),
     ("topic", "LowCardinality(String)"),
     ("partition", "UInt32"),
     ("offset", "UInt64"),
+    ("index", "UInt32"),
+    ("table", "LowCardinality(String)"),
     ("kafka_time", "Nullable(DateTime64(3))"),
     ("key", "Nullable(String)"),
     ("headers", "Array(Tuple(name String, value Nullable(String)))"),
@@ -41,6 +43,8 @@ pub fn dead_letter_columns() -> Vec<(String, String)> {
 struct DeadLetter {
     partition: u32,
     offset: u64,
+    index: u32,
+    table: String,
     kafka_time: Option<i64>,
     key: Option<Vec<u8>>,
     headers: Vec<(String, Option<Vec<u8>>)>,
@@ -49,12 +53,14 @@ struct DeadLetter {
 }
 
 impl DeadLetter {
-    fn new(record: &Record<'_>, reject: Reject) -> Self {
+    fn new(record: &Record<'_>, index: u32, table: &str, reject: Reject) -> Self {
         let mut headers = Vec::new();
         record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
         Self {
             partition: record.partition,
             offset: record.offset,
+            index,
+            table: table.to_owned(),
             kafka_time: record.timestamp_ms,
             key: record.key.map(<[u8]>::to_vec),
             headers,
@@ -72,6 +78,7 @@ impl DeadLetter {
             + self.key.as_ref().map_or(0, Vec::len)
             + headers
             + self.payload.len()
+            + self.table.len()
             + column.len()
             + path.len()
             + reason.len()
@@ -93,10 +100,10 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Keeps a record.
+    /// Keeps a record: the one at `index` in its message, bad for `table`, or for all of them where that is empty.
     #[cold]
-    pub(super) fn push(&mut self, record: &Record<'_>, reject: Reject) {
-        let letter = DeadLetter::new(record, reject);
+    pub(super) fn push(&mut self, record: &Record<'_>, index: u32, table: &str, reject: Reject) {
+        let letter = DeadLetter::new(record, index, table, reject);
         self.bytes += letter.bytes();
         self.letters.push(letter);
     }
@@ -134,6 +141,8 @@ fn arrays_of(letters: &[DeadLetter], origin: &Origin, time_ms: i64) -> [ArrayRef
         texts(letters, |_| origin.topic.as_str()),
         Arc::new(UInt32Array::from_iter_values(letters.iter().map(|letter| letter.partition))),
         Arc::new(UInt64Array::from_iter_values(letters.iter().map(|letter| letter.offset))),
+        Arc::new(UInt32Array::from_iter_values(letters.iter().map(|letter| letter.index))),
+        texts(letters, |letter| &letter.table),
         Arc::new(letters.iter().map(|letter| letter.kafka_time).collect::<TimestampMillisecondArray>()),
         Arc::new(letters.iter().map(|letter| letter.key.as_deref()).collect::<BinaryArray>()),
         headers_of(letters),

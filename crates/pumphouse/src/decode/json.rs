@@ -135,6 +135,7 @@ impl<'w, 'p> Walk<'w, 'p> {
         match self.reader.peek() {
             b'{' => self.object(object),
             b'n' => self.skip(object),
+            _ if self.plan.only_conditions => self.skip(object),
             _ => Err(self.misfit(object, |fault| fault.or_expecting(|| "an object".to_owned()))),
         }
     }

@@ -1,8 +1,9 @@
 //! From bytes to columns: one JSON object of a Kafka message becomes one row of Arrow arrays, without
 //! loss or not at all. Knows the declared columns; knows neither Kafka nor the wire to ClickHouse.
 //!
-//! `record` comes in, `open_batch` keeps it, `json` walks it by the `plan`, `column` holds the values,
-//! `reject` says why not, `dead_letter` keeps what was refused.
+//! `record` comes in, `split` takes a message apart, `route` says which tables take a record, `open_batch` keeps
+//! it in their `table_rows`: `json` walks it by the `plan`, `column` holds the values. `reject` says why not,
+//! `dead_letter` keeps what was refused.
 
 mod column;
 mod dead_letter;
@@ -12,14 +13,18 @@ mod open_batch;
 mod plan;
 mod record;
 mod reject;
+mod route;
+mod split;
+mod table_rows;
 mod time;
 mod utf8;
 mod zone;
 
 pub use dead_letter::dead_letter_columns;
-pub use open_batch::{ColumnFault, Counts, OpenBatch, Sealed, table_columns};
+pub use open_batch::{ColumnFault, Counts, OpenBatch, Sealed};
 pub use record::{Headers, NoHeaders, Pushed, Record};
 pub use reject::{Code, Reject};
+pub use table_rows::table_columns;
 
 #[cfg(test)]
 mod tests;

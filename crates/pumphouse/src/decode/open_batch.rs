@@ -1,23 +1,19 @@
-//! The open batch of one stream: its columns, lineage and dead letters, and where each row came from.
-//! Decides that a record is in all columns or in none; when the batch closes is not its business.
+//! The open batch of one stream: the rows of each of its tables, and its dead letters. Decides which record goes
+//! where and that one bad for a table is a dead letter for that table; when the batch closes is not its business.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray, UInt32Array, UInt64Array};
+use arrow_array::RecordBatch;
 
-use super::column::Column;
 use super::dead_letter::{DeadLetters, Origin};
-use super::json::{Reader, Walk};
-use super::plan::Plan;
 use super::record::{Pushed, Record};
 use super::reject::{Code, Fault};
+use super::route::{Router, TableSet};
+use super::split;
+use super::table_rows::{Place, TableRows};
 use super::utf8;
-use super::zone::UnknownZone;
-use crate::config::settings::{self, Lineage, Stream};
-
-/// Rows after which the columns' bytes are counted anew; in between, payloads are added up.
-const ROWS_BETWEEN_COUNTS: usize = 256;
+use crate::config::settings::{Stream, Tombstones, Values};
 
 const PAYLOAD: &str = "a JSON object in UTF-8";
 
@@ -42,45 +38,42 @@ pub enum ColumnFault {
     },
 }
 
-/// How many records of a partition became what.
+/// How many records of a partition became what. A record that several tables take counts once for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rows.
     pub rows: u64,
     /// Records that can't become rows.
     pub dead_letters: u64,
-    /// Tombstones.
+    /// Tombstones, and records that no table takes.
     pub filtered: u64,
 }
 
 /// What a batch held when it closed.
 #[derive(Clone, Debug)]
 pub struct Sealed {
-    /// The table's rows, lineage columns last; `None` where there are none.
-    pub rows: Option<RecordBatch>,
+    /// The rows of each table in the stream's order, lineage columns last; `None` where there are none.
+    pub tables: Vec<Option<RecordBatch>>,
     /// The dead letters; `None` where there are none or the stream does not keep them.
     pub dead_letters: Option<RecordBatch>,
     /// Rows, dead letters and filtered records by partition.
     pub counts: BTreeMap<u32, Counts>,
 }
 
-/// The open batch of one stream's table.
+/// The open batch of one stream.
 pub struct OpenBatch {
-    plan: Plan,
-    columns: Vec<Column>,
-    /// Where each row came from.
-    partitions: Vec<u32>,
-    offsets: Vec<u64>,
-    lineage: Option<Lineage>,
+    tables: Vec<TableRows>,
+    /// Not there where the only table takes every record.
+    router: Option<Router>,
+    values: Values,
+    tombstones: Tombstones,
     dead_letters: DeadLetters,
     keeps_dead_letters: bool,
     origin: Origin,
     /// Records that did not become rows, by partition.
     others: BTreeMap<u32, Counts>,
-    /// Records read since the program began; marks in the plan what each had.
-    records: u64,
     scratch: Vec<u8>,
-    column_bytes: usize,
+    elements: Vec<Range<usize>>,
 }
 
 impl OpenBatch {
@@ -89,82 +82,139 @@ impl OpenBatch {
     /// # Errors
     /// Fails where a declared time zone or default is none.
     pub fn new(stream: &Stream, revision: &str) -> Result<Self, ColumnFault> {
-        let mut plan = Plan::new(&stream.columns);
-        let columns = stream.columns.iter().map(new_column).collect::<Result<Vec<_>, _>>()?;
-        let columns = check_defaults(&mut plan, columns)?;
+        let tables = stream.tables.iter().map(|table| TableRows::new(stream, table));
         Ok(Self {
-            plan,
-            columns,
-            partitions: Vec::new(),
-            offsets: Vec::new(),
-            lineage: stream.lineage.clone(),
+            tables: tables.collect::<Result<_, _>>()?,
+            router: Router::new(&stream.tables),
+            values: stream.values,
+            tombstones: stream.tombstones,
             dead_letters: DeadLetters::default(),
-            keeps_dead_letters: stream.dead_letters,
+            keeps_dead_letters: stream.dead_letters.table || stream.dead_letters.topic.is_some(),
             origin: Origin {
                 stream: stream.name.clone(),
                 topic: stream.topic.clone(),
                 revision: revision.to_owned(),
             },
             others: BTreeMap::new(),
-            records: 0,
             scratch: Vec::new(),
-            column_bytes: 0,
+            elements: Vec::new(),
         })
     }
 
-    /// Takes a record in: as a row, as a dead letter, or as nothing.
+    /// Takes a message in: its records become rows, dead letters, or nothing.
+    #[inline]
     pub fn push(&mut self, record: &Record<'_>) -> Pushed {
-        let Some(payload) = record.payload else {
-            self.others.entry(record.partition).or_default().filtered += 1;
-            return Pushed::Filtered;
-        };
-        match self.read(payload) {
-            Ok(()) => {
-                self.partitions.push(record.partition);
-                self.offsets.push(record.offset);
-                self.note_bytes(payload.len());
-                Pushed::Row
-            }
-            Err(fault) => {
-                self.refuse(record, fault);
-                Pushed::DeadLetter
-            }
+        match (record.payload, self.values) {
+            (Some(payload), Values::One) => self.push_one(record, payload, 0),
+            (Some(payload), Values::Lines) => self.push_lines(record, payload),
+            (Some(payload), Values::Array) => self.push_array(record, payload),
+            (None, _) => self.push_tombstone(record),
         }
     }
 
-    fn read(&mut self, payload: &[u8]) -> Result<(), Fault> {
+    /// Takes one record of a message in: as a row of each table that takes it, or as a dead letter for that table.
+    #[inline]
+    fn push_one(&mut self, record: &Record<'_>, payload: &[u8], index: u32) -> Pushed {
+        let place = Place { partition: record.partition, offset: record.offset, index };
+        let tables = match self.tables_for(payload) {
+            Ok(tables) => tables,
+            Err(fault) => return self.refuse(record, (payload, index), None, fault),
+        };
+        if tables == 0 {
+            return self.filter(record);
+        }
+        let mut pushed = Pushed::Row;
+        for number in 0..self.tables.len() {
+            if tables & (1 << number) == 0 {
+                continue;
+            }
+            if let Err(fault) = self.tables[number].push(payload, place, &mut self.scratch) {
+                if fault.code().is_of_the_payload() {
+                    return self.refuse(record, (payload, index), None, fault);
+                }
+                pushed = self.refuse(record, (payload, index), Some(number), fault);
+            }
+        }
+        pushed
+    }
+
+    /// The tables that take a record, unless it is none.
+    #[inline]
+    fn tables_for(&mut self, payload: &[u8]) -> Result<TableSet, Fault> {
         if payload.is_empty() {
             return Err(Fault::expecting(Code::Empty, PAYLOAD, "an empty message"));
         }
         if !utf8::is_utf8(payload) {
-            // Only now is it worth a second look where.
-            let at = std::str::from_utf8(payload).map_or_else(|error| error.valid_up_to(), str::len);
-            return Err(Fault::expecting(Code::NotUtf8, PAYLOAD, format!("other bytes from byte {at} on")));
+            return Err(not_utf8(payload));
         }
-        self.records += 1;
-        let reader = Reader::new(payload, std::mem::take(&mut self.scratch));
-        let mut walk = Walk::new(&mut self.plan, &mut self.columns, reader, self.records);
-        let read = walk.read();
-        self.scratch = walk.reader.into_scratch();
-        read
+        match &mut self.router {
+            None => Ok(TableSet::MAX),
+            Some(router) => router.route(payload, &mut self.scratch),
+        }
+    }
+
+    fn push_lines(&mut self, record: &Record<'_>, payload: &[u8]) -> Pushed {
+        let mut pushed = None;
+        split::lines(payload, |number, line| {
+            pushed = Some(worse(pushed, self.push_one(record, line, number)));
+        });
+        pushed.unwrap_or_else(|| self.filter(record))
+    }
+
+    fn push_array(&mut self, record: &Record<'_>, payload: &[u8]) -> Pushed {
+        let mut elements = std::mem::take(&mut self.elements);
+        let split = split::elements(payload, &mut elements);
+        let mut pushed = None;
+        if let Err(fault) = split {
+            pushed = Some(self.refuse(record, (payload, 0), None, fault));
+        } else {
+            for (index, element) in (0..).zip(&elements) {
+                let element = payload[element.clone()].trim_ascii();
+                pushed = Some(worse(pushed, self.push_one(record, element, index)));
+            }
+        }
+        self.elements = elements;
+        pushed.unwrap_or_else(|| self.filter(record))
+    }
+
+    fn push_tombstone(&mut self, record: &Record<'_>) -> Pushed {
+        match self.tombstones {
+            Tombstones::Filter => self.filter(record),
+            Tombstones::DeadLetter => {
+                let fault =
+                    Fault::expecting(Code::Tombstone, PAYLOAD, "a tombstone, a message without a value");
+                self.refuse(record, (&[], 0), None, fault)
+            }
+        }
+    }
+
+    fn filter(&mut self, record: &Record<'_>) -> Pushed {
+        self.others.entry(record.partition).or_default().filtered += 1;
+        Pushed::Filtered
     }
 
     #[cold]
-    fn refuse(&mut self, record: &Record<'_>, fault: Fault) {
-        let rows = self.rows();
-        for column in &mut self.columns {
-            column.truncate(rows);
-        }
+    fn refuse(
+        &mut self,
+        record: &Record<'_>,
+        (payload, index): (&[u8], u32),
+        table: Option<usize>,
+        fault: Fault,
+    ) -> Pushed {
         self.others.entry(record.partition).or_default().dead_letters += 1;
         if self.keeps_dead_letters {
-            self.dead_letters.push(record, fault.into_reject());
+            let table = table.map_or("", |number| self.tables[number].name.as_str());
+            let record = Record { payload: Some(payload), ..*record };
+            self.dead_letters.push(&record, index, table, fault.into_reject());
         }
+        Pushed::DeadLetter
     }
 
-    /// Rows held.
+    /// Rows held, over all tables.
     #[must_use]
+    #[inline]
     pub fn rows(&self) -> usize {
-        self.partitions.len()
+        self.tables.iter().map(TableRows::rows).sum()
     }
 
     /// Records that could not become rows, kept or not.
@@ -178,106 +228,34 @@ impl OpenBatch {
     /// on top.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let row_origins = self.rows() * (size_of::<u32>() + size_of::<u64>());
-        self.column_bytes + row_origins + self.dead_letters.bytes()
-    }
-
-    #[inline]
-    fn note_bytes(&mut self, payload_bytes: usize) {
-        self.column_bytes += payload_bytes;
-        if self.rows().is_multiple_of(ROWS_BETWEEN_COUNTS) {
-            self.count_bytes();
-        }
-    }
-
-    fn count_bytes(&mut self) {
-        self.column_bytes = self.columns.iter().map(Column::bytes).sum();
+        self.tables.iter().map(TableRows::bytes).sum::<usize>() + self.dead_letters.bytes()
     }
 
     /// Forgets everything that came from `partitions`: they were revoked, and their next owner reads the
     /// records again. Rare, and copies what is left.
     pub fn drop_partitions(&mut self, partitions: &BTreeSet<u32>) {
-        let keep: Vec<bool> =
-            self.partitions.iter().map(|partition| !partitions.contains(partition)).collect();
-        if keep.contains(&false) {
-            for column in &mut self.columns {
-                column.retain(&keep);
-            }
-            let kept = |row: &usize| keep[*row];
-            self.offsets = (0..keep.len()).filter(kept).map(|row| self.offsets[row]).collect();
-            self.partitions.retain(|partition| !partitions.contains(partition));
-            self.count_bytes();
-        }
+        self.tables.iter_mut().for_each(|table| table.drop_partitions(partitions));
         self.others.retain(|partition, _| !partitions.contains(partition));
         self.dead_letters.retain(|partition| !partitions.contains(&partition));
     }
 
     /// Hands over what the batch holds and leaves it empty, with room for as much again.
     pub fn seal(&mut self, ingested_at_ms: i64) -> Sealed {
-        let counts = self.take_counts();
-        let rows = (self.rows() > 0).then(|| self.take_rows(ingested_at_ms));
-        self.column_bytes = 0;
-        Sealed { rows, dead_letters: self.dead_letters.take(&self.origin, ingested_at_ms), counts }
-    }
-
-    fn take_counts(&mut self) -> BTreeMap<u32, Counts> {
         let mut counts = std::mem::take(&mut self.others);
-        for run in self.partitions.chunk_by(|left, right| left == right) {
-            if let Some(partition) = run.first() {
-                counts.entry(*partition).or_default().rows += run.len() as u64;
-            }
-        }
-        counts
-    }
-
-    fn take_rows(&mut self, ingested_at_ms: i64) -> RecordBatch {
-        let rows = self.rows();
-        let room = || (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let (partitions, offsets) = room();
-        let partitions = std::mem::replace(&mut self.partitions, partitions);
-        let offsets = std::mem::replace(&mut self.offsets, offsets);
-        let names = self.plan.fields.iter().map(|field| field.name.as_str());
-        let values = self.columns.iter_mut().map(|column| (column.is_nullable(), column.take()));
-        let mut arrays: Vec<(&str, ArrayRef, bool)> =
-            names.zip(values).map(|(name, (nullable, array))| (name, array, nullable)).collect();
-        if let Some(Lineage { partition, offset, ingested_at }) = &self.lineage {
-            let time = TimestampMillisecondArray::from_value(ingested_at_ms, rows);
-            arrays.push((partition, Arc::new(UInt32Array::from(partitions)), false));
-            arrays.push((offset, Arc::new(UInt64Array::from(offsets)), false));
-            arrays.push((ingested_at, Arc::new(time), false));
-        }
-        let batch = RecordBatch::try_from_iter_with_nullable(arrays);
-        batch.expect("a row is in all columns or in none")
+        self.tables.iter().for_each(|table| table.count(&mut counts));
+        let tables = self.tables.iter_mut().map(|table| table.take(ingested_at_ms)).collect();
+        Sealed { tables, dead_letters: self.dead_letters.take(&self.origin, ingested_at_ms), counts }
     }
 }
 
-/// Name and ClickHouse type of each column of a stream's table, in the order of [`Sealed::rows`].
-#[must_use]
-pub fn table_columns(stream: &Stream) -> Vec<(String, String)> {
-    let declared = stream.columns.iter().map(|column| (column.name.clone(), column.column_type.to_string()));
-    let mut columns: Vec<_> = declared.collect();
-    if let Some(Lineage { partition, offset, ingested_at }) = &stream.lineage {
-        columns.push((partition.clone(), "UInt32".to_owned()));
-        columns.push((offset.clone(), "UInt64".to_owned()));
-        columns.push((ingested_at.clone(), "DateTime64(3)".to_owned()));
-    }
-    columns
+/// What became of a message is what became of its worst record.
+fn worse(so_far: Option<Pushed>, pushed: Pushed) -> Pushed {
+    so_far.map_or(pushed, |so_far| so_far.max(pushed))
 }
 
-fn new_column(column: &settings::Column) -> Result<Column, ColumnFault> {
-    Column::new(&column.column_type, column.epoch)
-        .map_err(|UnknownZone(zone)| ColumnFault::Zone { column: column.name.clone(), zone })
-}
-
-/// Decodes each default once and throws the rows away.
-fn check_defaults(plan: &mut Plan, mut columns: Vec<Column>) -> Result<Vec<Column>, ColumnFault> {
-    for (field, column) in plan.fields.iter_mut().zip(&mut columns) {
-        let Some(default) = &field.default else { continue };
-        if let Err(fault) = column.decode(&mut Reader::new(default, Vec::new())) {
-            let reason = fault.into_reject().reason;
-            return Err(ColumnFault::Default { column: field.name.clone(), reason });
-        }
-        column.take();
-    }
-    Ok(columns)
+/// Only where it is known that some bytes are no UTF-8 is it worth a second look where.
+#[cold]
+fn not_utf8(payload: &[u8]) -> Fault {
+    let at = std::str::from_utf8(payload).map_or_else(|error| error.valid_up_to(), str::len);
+    Fault::expecting(Code::NotUtf8, PAYLOAD, format!("other bytes from byte {at} on"))
 }

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) forks: Vec<Fork>,
     /// What is known of each column besides its values.
     pub(super) fields: Vec<Field>,
+    /// Whether a value that is no object stands for one without fields.
+    pub(super) only_conditions: bool,
     /// The key that each column's value is under.
     key_of: Vec<usize>,
 }
@@ -169,10 +171,26 @@ impl Plan {
             keys: Vec::new(),
             forks: Vec::new(),
             fields: fields.collect(),
+            only_conditions: false,
             key_of: vec![0; columns.len()],
         };
         plan.add_object(&root, String::new());
         plan
+    }
+
+    /// A plan for fields that conditions ask for. What is no object has no fields, and is no fault.
+    pub(super) fn of_conditions(paths: &[&[String]]) -> Self {
+        let columns: Vec<settings::Column> = paths
+            .iter()
+            .map(|path| settings::Column {
+                name: path.join("."),
+                column_type: pumphouse_core::schema::ColumnType::UInt64,
+                from: path.to_vec(),
+                default: None,
+                epoch: None,
+            })
+            .collect();
+        Self { only_conditions: true, ..Self::new(&columns) }
     }
 
     /// The key of this name in an object. An unwanted one is remembered if there is room, and none

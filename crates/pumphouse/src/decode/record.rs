@@ -31,13 +31,13 @@ impl Headers for NoHeaders {
     fn each(&self, _visit: &mut dyn FnMut(&str, Option<&[u8]>)) {}
 }
 
-/// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a message. Of one with several records, what became of the worst of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pushed {
-    /// It is a row of the open batch.
+    /// It stands for no row: a tombstone, a message without records, or a record that no table takes.
+    Filtered,
+    /// It is a row of each table that takes it.
     Row,
     /// It can't become a row; a dead letter says why.
     DeadLetter,
-    /// It is a tombstone, which stands for no row.
-    Filtered,
 }

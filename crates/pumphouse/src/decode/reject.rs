@@ -42,6 +42,18 @@ pub enum Code {
     UnitUndeclared,
     /// PH-0114: an empty message.
     Empty,
+    /// PH-0115: a message without a value, where such messages are declared dead letters.
+    Tombstone,
+    /// PH-0116: not a name of the enum.
+    NotAName,
+    /// PH-0117: not a valid IP address.
+    NotAnAddress,
+    /// PH-0118: too large for the column.
+    TooLarge,
+    /// PH-0119: not an array of records, where a message holds several.
+    NotAnArray,
+    /// PH-0120: fails the stream's JSON Schema.
+    SchemaFailed,
 }
 
 impl Code {
@@ -64,12 +76,27 @@ impl Code {
             Self::LoneSurrogate => "PH-0112",
             Self::UnitUndeclared => "PH-0113",
             Self::Empty => "PH-0114",
+            Self::Tombstone => "PH-0115",
+            Self::NotAName => "PH-0116",
+            Self::NotAnAddress => "PH-0117",
+            Self::TooLarge => "PH-0118",
+            Self::NotAnArray => "PH-0119",
+            Self::SchemaFailed => "PH-0120",
         }
     }
 
     /// Whether the whole payload is at fault, and not one column's value.
-    const fn is_of_the_payload(self) -> bool {
-        matches!(self, Self::NotJson | Self::NotUtf8 | Self::NotAnObject | Self::Empty)
+    pub(super) const fn is_of_the_payload(self) -> bool {
+        matches!(
+            self,
+            Self::NotJson
+                | Self::NotUtf8
+                | Self::NotAnObject
+                | Self::Empty
+                | Self::Tombstone
+                | Self::NotAnArray
+                | Self::SchemaFailed
+        )
     }
 }
 

@@ -1,19 +1,20 @@
 //! The decoder as a whole, by what goes in and what comes out. What only one file decides is tested there.
 
 mod batch;
+mod coerce;
 mod differential;
+mod scalars;
 mod shape;
 mod values;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 
 use super::{NoHeaders, OpenBatch, Pushed, Record, Sealed};
-use crate::config::settings::{BatchPolicy, Column, EpochUnit, Lineage, Stream, Table};
+use crate::config::settings::{Column, EpochUnit, Stream, Table};
 
 const REVISION: &str = "0123456789ab";
 const TIME: i64 = 1_709_209_800_001;
@@ -41,30 +42,8 @@ fn in_unit(unit: EpochUnit, column: Column) -> Column {
 }
 
 fn stream(columns: Vec<Column>) -> Stream {
-    Stream {
-        name: "clicks".to_owned(),
-        topic: "app.clicks".to_owned(),
-        columns,
-        table: Table {
-            database: "default".to_owned(),
-            name: "clicks".to_owned(),
-            order_by: vec!["_offset".to_owned()],
-            partition_by: None,
-            ttl: None,
-        },
-        rollups: BTreeMap::new(),
-        batch: BatchPolicy {
-            freshness: Duration::from_secs(1),
-            rows: 1000.try_into().expect("not zero"),
-            bytes: 1_000_000.try_into().expect("not zero"),
-        },
-        dead_letters: true,
-        lineage: Some(Lineage {
-            partition: "_partition".to_owned(),
-            offset: "_offset".to_owned(),
-            ingested_at: "_ingested_at".to_owned(),
-        }),
-    }
+    let table = Table::of_columns("default", "clicks", columns);
+    Stream { name: "clicks".to_owned(), ..Stream::into_tables("app.clicks", vec![table]) }
 }
 
 fn batch(columns: Vec<Column>) -> OpenBatch {
@@ -83,8 +62,9 @@ fn decode(columns: Vec<Column>, payload: &[u8]) -> Result<Vec<String>, Refused> 
     let declared = columns.len();
     let mut batch = batch(columns);
     let pushed = batch.push(&record(0, 0, payload));
-    let Sealed { rows, dead_letters, .. } = batch.seal(TIME);
-    match (pushed, rows, dead_letters) {
+    let sealed = batch.seal(TIME);
+    let dead_letters = sealed.dead_letters.clone();
+    match (pushed, rows_of(sealed), dead_letters) {
         (Pushed::Row, Some(rows), None) => Ok((0..declared).map(|column| shown(&rows, column, 0)).collect()),
         (Pushed::DeadLetter, None, Some(letters)) => {
             Err(["code", "column", "path", "reason"].map(|name| text(&letters, name, 0)))
@@ -96,6 +76,11 @@ fn decode(columns: Vec<Column>, payload: &[u8]) -> Result<Vec<String>, Refused> 
 /// What one value becomes in a column of this type.
 fn decode_value(column_type: &str, json: &str) -> Result<String, Refused> {
     decode(vec![column("v", column_type)], format!(r#"{{"v":{json}}}"#).as_bytes()).map(|row| row.concat())
+}
+
+/// The rows of the only table.
+fn rows_of(sealed: Sealed) -> Option<RecordBatch> {
+    sealed.tables.into_iter().next().flatten()
 }
 
 /// A cell as Arrow displays it; bytes as text, null as such.

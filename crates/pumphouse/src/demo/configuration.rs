@@ -59,9 +59,10 @@ mod tests {
         let settings = crate::config::parse("pumphouse.yaml", &file, &|_| None).expect("no mistake");
         let stream = &settings.streams[STREAM];
         assert_eq!(format!("{}.{STREAM}", settings.kafka.group), GROUP);
-        assert_eq!((stream.topic.as_str(), stream.table.database.as_str()), (TOPIC, DATABASE));
-        assert_eq!(stream.columns.len(), events::COLUMNS.len());
-        assert!(stream.rollups.contains_key(ROLLUP) && stream.lineage.is_some() && stream.dead_letters);
+        assert_eq!((stream.topic.as_str(), stream.tables[0].database.as_str()), (TOPIC, DATABASE));
+        assert_eq!(stream.tables[0].columns.len(), events::COLUMNS.len());
+        assert!(stream.tables[0].rollups.contains_key(ROLLUP));
+        assert!(stream.lineage.is_some() && stream.dead_letters.table);
         assert_eq!(settings.kafka.properties["session.timeout.ms"].reveal(), "2000");
     }
 

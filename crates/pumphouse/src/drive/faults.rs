@@ -56,7 +56,7 @@ pub(super) fn halted(stream: &Stream, reason: &Halt) -> Fault {
 
 fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
     let code = insert::code_of(refusal).unwrap_or(Code::InsertUnknown);
-    let on = format!("insert into `{}.{}`", stream.table.database, stream.table.name);
+    let on = format!("insert into {}", tables(stream));
     Fault::new(
         code,
         on,
@@ -73,7 +73,12 @@ fn shape(claim: &Claim, on: &str) -> Fault {
 }
 
 fn into_table(stream: &Stream) -> String {
-    format!("stream `{}` into `{}.{}`", stream.name, stream.table.database, stream.table.name)
+    format!("stream `{}` into {}", stream.name, tables(stream))
+}
+
+fn tables(stream: &Stream) -> String {
+    let names = stream.tables.iter().map(|table| format!("`{}`", table.full_name()));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// The batch, and which offsets a person has to look for.

@@ -64,7 +64,7 @@ impl Lane {
         let sealed = self.open.seal(claim.claimed_at.0);
         let times = std::mem::take(&mut self.times);
         let compression = ready::compression(self.shared.settings.clickhouse.compression);
-        let payload = Arc::new(Payload::new(vec![sealed.rows, sealed.dead_letters], compression, times));
+        let payload = Arc::new(Payload::new(sealed, compression, times));
         tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
             dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
         self.payloads.insert(claim.id, Arc::clone(&payload));
@@ -219,6 +219,6 @@ fn rebuilt(shared: &Shared, claim: &Claim, mailbox: &Mailbox) -> Result<Answer, 
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let sealed = open.seal(claim.claimed_at.0);
     let compression = ready::compression(shared.settings.clickhouse.compression);
-    let payload = Payload::new(vec![sealed.rows, sealed.dead_letters], compression, times);
+    let payload = Payload::new(sealed, compression, times);
     Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
 }

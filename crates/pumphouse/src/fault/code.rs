@@ -217,6 +217,24 @@ codes! {
     MessageEmpty "PH-0114" NEVER
         "message empty"
         "the record becomes a dead letter";
+    TombstoneRefused "PH-0115" NEVER
+        "tombstone"
+        "the record becomes a dead letter";
+    NotAName "PH-0116" NEVER
+        "not a name of the enum"
+        "the record becomes a dead letter";
+    NotAnAddress "PH-0117" NEVER
+        "not a valid IP address"
+        "the record becomes a dead letter";
+    TooLargeForColumn "PH-0118" NEVER
+        "too large for the column"
+        "the record becomes a dead letter";
+    NotAnArray "PH-0119" NEVER
+        "not an array of records"
+        "the record becomes a dead letter";
+    SchemaFailed "PH-0120" NEVER
+        "fails the JSON Schema"
+        "the record becomes a dead letter";
     // The servers that tests and the demo bring along
     ToolMissing "PH-0200" FAILED
         "a tool is missing"

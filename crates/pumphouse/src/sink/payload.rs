@@ -6,6 +6,8 @@ use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
 use tokio::sync::OnceCell;
 
+use crate::decode::Sealed;
+
 /// The rows of one batch, one part per table, by the tables' order.
 pub struct Payload {
     columns: Mutex<Vec<Option<RecordBatch>>>,
@@ -22,11 +24,13 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Wraps sealed columns; `None` where a table gets nothing.
+    /// Wraps what was sealed. The parts are in the order of the sink's targets: tables, then dead letters.
     #[must_use]
-    pub fn new(columns: Vec<Option<RecordBatch>>, compression: Compression, times: Vec<(i64, u64)>) -> Self {
-        let counted = |at: usize| columns.get(at).and_then(Option::as_ref).map_or(0, |c| c.num_rows() as u64);
-        let (rows, dead_letters) = (counted(0), counted(1));
+    pub fn new(sealed: Sealed, compression: Compression, times: Vec<(i64, u64)>) -> Self {
+        let counted = |part: &Option<RecordBatch>| part.as_ref().map_or(0, |part| part.num_rows() as u64);
+        let (rows, dead_letters) = (sealed.tables.iter().map(counted).sum(), counted(&sealed.dead_letters));
+        let mut columns = sealed.tables;
+        columns.push(sealed.dead_letters);
         Self {
             columns: Mutex::new(columns),
             bodies: OnceCell::new(),

@@ -8,7 +8,7 @@ use pumphouse_clickhouse::preflight::{Expected, WINDOW};
 use pumphouse_clickhouse::quote;
 
 use super::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, Target};
-use crate::config::settings::{ClickHouse, Settings, Stream};
+use crate::config::settings::{ClickHouse, Settings, Stream, Table};
 
 /// Name and type of the columns of a table.
 pub type Columns = Vec<(String, String)>;
@@ -26,36 +26,38 @@ pub struct Declared {
 
 /// What the configuration declares.
 ///
-/// `columns_of` gives the columns of a stream's own table, lineage included; `dead_letters` those of the dead
+/// `columns_of` gives the columns of a table, lineage included; `dead_letters` those of the dead
 /// letters' table.
 #[must_use]
 pub fn declared(
     settings: &Settings,
-    columns_of: impl Fn(&Stream) -> Columns,
+    columns_of: impl Fn(&Stream, &Table) -> Columns,
     dead_letters: &[(String, String)],
 ) -> Declared {
     let mut declared = Declared { databases: BTreeSet::new(), tables: Vec::new(), rollups: Vec::new() };
     for stream in settings.streams.values() {
-        let columns = columns_of(stream);
-        declared.rollups.extend(rollups(stream, &columns));
-        declared.tables.push(table(stream, columns));
+        for of in &stream.tables {
+            let columns = columns_of(stream, of);
+            declared.rollups.extend(rollups(of, &columns));
+            declared.tables.push(table(of, columns));
+        }
     }
-    if settings.streams.values().any(|stream| stream.dead_letters) {
+    if settings.streams.values().any(|stream| stream.dead_letters.table) {
         declared.tables.push(dead_letters_table(dead_letters.to_vec()));
     }
     declared.databases = declared.tables.iter().map(|table| table.database.clone()).collect();
     declared
 }
 
-/// A stream's own table.
+/// A table of a stream's own.
 #[must_use]
-pub fn table(stream: &Stream, columns: Columns) -> TableSpec {
+pub fn table(table: &Table, columns: Columns) -> TableSpec {
     TableSpec {
-        database: stream.table.database.clone(),
-        name: stream.table.name.clone(),
-        order_by: stream.table.order_by.iter().map(|part| as_expression(part, &columns)).collect(),
-        partition_by: stream.table.partition_by.clone(),
-        ttl: stream.table.ttl.clone(),
+        database: table.database.clone(),
+        name: table.name.clone(),
+        order_by: table.order_by.iter().map(|part| as_expression(part, &columns)).collect(),
+        partition_by: table.partition_by.clone(),
+        ttl: table.ttl.clone(),
         window: WINDOW,
         columns,
     }
@@ -67,7 +69,7 @@ pub fn dead_letters_table(columns: Columns) -> TableSpec {
     TableSpec {
         database: DEAD_LETTERS_DATABASE.to_owned(),
         name: DEAD_LETTERS_TABLE.to_owned(),
-        order_by: ["stream", "topic", "partition", "offset"].map(quote::name).to_vec(),
+        order_by: ["stream", "topic", "partition", "offset", "index", "table"].map(quote::name).to_vec(),
         partition_by: Some("toYYYYMM(time)".to_owned()),
         ttl: None,
         window: WINDOW,
@@ -75,14 +77,14 @@ pub fn dead_letters_table(columns: Columns) -> TableSpec {
     }
 }
 
-/// A stream's rollups: `per_minute` of `requests` fills `requests_per_minute` through `requests_per_minute_mv`.
+/// A table's rollups: `per_minute` of `requests` fills `requests_per_minute` through `requests_per_minute_mv`.
 #[must_use]
-pub fn rollups(stream: &Stream, columns: &[(String, String)]) -> Vec<RollupSpec> {
-    let rollups = stream.rollups.values().map(|rollup| {
-        let target = format!("{}_{}", stream.table.name, rollup.name);
+pub fn rollups(table: &Table, columns: &[(String, String)]) -> Vec<RollupSpec> {
+    let rollups = table.rollups.values().map(|rollup| {
+        let target = format!("{}_{}", table.name, rollup.name);
         RollupSpec {
-            database: stream.table.database.clone(),
-            source: stream.table.name.clone(),
+            database: table.database.clone(),
+            source: table.name.clone(),
             source_columns: columns.to_vec(),
             view: format!("{target}_mv"),
             target,

@@ -7,8 +7,8 @@ fn settings(text: &str) -> Settings {
     config::parse("pumphouse.yaml", text, &|_| None).expect("a configuration")
 }
 
-fn columns_of(stream: &Stream) -> Columns {
-    stream.columns.iter().map(|column| (column.name.clone(), column.column_type.to_string())).collect()
+fn columns_of(_: &Stream, table: &Table) -> Columns {
+    table.columns.iter().map(|column| (column.name.clone(), column.column_type.to_string())).collect()
 }
 
 #[test]

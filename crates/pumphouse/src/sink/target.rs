@@ -1,6 +1,6 @@
 //! The tables a stream feeds, as the sink needs to know them. Says nothing of how they came to be.
 
-use crate::config::settings::Stream;
+use crate::config::settings::{Stream, Table};
 
 /// The database of the dead letters.
 pub const DEAD_LETTERS_DATABASE: &str = "pumphouse";
@@ -43,16 +43,16 @@ impl Target {
     }
 }
 
-/// The stream's own table.
+/// A table of the stream's own.
 #[must_use]
-pub fn rows(stream: &Stream, columns: Vec<(String, String)>) -> Target {
+pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> Target {
     let lineage = stream.lineage.as_ref().map(|lineage| LineageKey {
         partition: lineage.partition.clone(),
         offset: lineage.offset.clone(),
         claimed_at: lineage.ingested_at.clone(),
         condition: None,
     });
-    let (database, table) = (stream.table.database.clone(), stream.table.name.clone());
+    let (database, table) = (table.database.clone(), table.name.clone());
     Target { database, table, columns, has_views: false, lineage }
 }
 

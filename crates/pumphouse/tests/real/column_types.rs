@@ -1,14 +1,15 @@
 //! Every column type against a real server: what JSON says is what ClickHouse shows, at the edges of each
 //! type, bare and inside the types that hold others. ClickHouse is the judge of what was meant.
 
+mod scalars;
+
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
-use pumphouse::config::settings::{BatchPolicy, Column, EpochUnit, Lineage, Stream, Table};
+use pumphouse::config::settings::{Column, EpochUnit, Stream, Table};
 use pumphouse::decode::{self, Headers, NoHeaders, OpenBatch, Pushed, Record, Sealed};
 
 /// A column type, what a bare number means in it, and JSON values with the text that ClickHouse shows.
@@ -193,7 +194,45 @@ const TIMES: [Case; 9] = [
 ];
 
 /// Types that hold others, each as a whole.
-const NESTED: [Case; 9] = [
+const NESTED: [Case; 17] = [
+    ("Map(LowCardinality(FixedString(2)), UInt8)", None, &[(r#"{"ab":1,"c":2}"#, "{'ab':1,'c\\0':2}")]),
+    (
+        "LowCardinality(FixedString(2))",
+        None,
+        &[("\"ab\"", "ab"), ("\"\"", ""), ("\"a\"", "a"), ("\"ab\"", "ab")],
+    ),
+    (
+        "LowCardinality(Nullable(FixedString(2)))",
+        None,
+        &[("null", "NULL"), ("\"ab\"", "ab"), ("null", "NULL"), ("\"\"", "")],
+    ),
+    ("Array(LowCardinality(Nullable(FixedString(1))))", None, &[("[null,\"a\",null]", "[NULL,'a',NULL]")]),
+    (
+        "Map(Enum8('a' = 1, 'b' = 2), Array(Nullable(IPv6)))",
+        None,
+        &[(r#"{"b":["::1",null],"a":[]}"#, "{'b':['::1',NULL],'a':[]}")],
+    ),
+    (
+        "Map(Int256, UInt128)",
+        None,
+        &[(
+            r#"{"-57896044618658097711785492504343953926634992332820282019728792003956564819968":340282366920938463463374607431768211455}"#,
+            "{-57896044618658097711785492504343953926634992332820282019728792003956564819968:340282366920938463463374607431768211455}",
+        )],
+    ),
+    (
+        "Map(IPv4, Date32)",
+        None,
+        &[(
+            r#"{"192.0.2.1":"1900-01-01","0.0.0.0":"2299-12-31"}"#,
+            "{'192.0.2.1':'1900-01-01','0.0.0.0':'2299-12-31'}",
+        )],
+    ),
+    (
+        "Map(FixedString(2), Map(IPv6, Nullable(Enum16('x' = 300))))",
+        None,
+        &[(r#"{"ab":{"::1":"x","::":null}}"#, "{'ab':{'::1':'x','::':NULL}}")],
+    ),
     ("LowCardinality(String)", None, &[("\"a\"", "a"), ("\"\"", ""), ("\"a\"", "a"), ("\"é\"", "é")]),
     (
         "LowCardinality(Nullable(String))",
@@ -227,7 +266,13 @@ const NESTED: [Case; 9] = [
 /// Writes each type's values through ArrowStream and reads them back as text.
 pub(crate) fn every_type_arrives_as_written(url: &str, database: &str) {
     let server = Server { url, database };
-    let scalars = WHOLE.iter().chain(&FRACTIONS).chain(&TEXTS).chain(&TIMES);
+    let scalars = WHOLE
+        .iter()
+        .chain(&FRACTIONS)
+        .chain(&TEXTS)
+        .chain(&TIMES)
+        .chain(&scalars::WIDE)
+        .chain(&scalars::NAMED);
     for (number, case) in scalars.clone().enumerate() {
         arrives_in_all_wrappings(&server, &format!("scalar_{number}"), case);
     }
@@ -252,8 +297,8 @@ pub(crate) fn large_and_worn_dictionaries_arrive_right(url: &str, database: &str
             format!(r#"{{"v":"v{offset}","n":{optional},"w":{}}}"#, if offset % 5 == 0 { 256 } else { 1 });
         batch.push(&record(offset, &json));
     }
-    let rows = batch.seal(1_709_209_800_001).rows.expect("rows");
-    server.write("dictionaries", &decode::table_columns(&stream), &rows);
+    let rows = rows_of(batch.seal(1_709_209_800_001)).expect("rows");
+    server.write("dictionaries", &decode::table_columns(&stream, &stream.tables[0]), &rows);
     let shown = server.ask(
         "SELECT count(), countIf(v = concat('v', toString(_offset)) AND none IS NULL \
          AND n IS NOT DISTINCT FROM if(_offset % 3 = 0, NULL, concat('n', toString(_offset % 100000)))) FROM dictionaries",
@@ -318,7 +363,7 @@ fn arrives_in_all_wrappings(server: &Server<'_>, table: &str, (column_type, epoc
     let with_null = format!(r#"{{"v":{last},"n":null,"a":[],"a2":{{"m":{{}}}}}}"#);
     let stream = stream(columns);
     let records: Vec<String> = records.chain([with_null]).collect();
-    server.write(table, &decode::table_columns(&stream), &decoded(&stream, &records));
+    server.write(table, &decode::table_columns(&stream, &stream.tables[0]), &decoded(&stream, &records));
     let shown =
         server.ask(&format!("SELECT v FROM {table} ORDER BY _offset LIMIT {} FORMAT TSVRaw", values.len()));
     assert_eq!(shown, lines(values), "{column_type}");
@@ -339,7 +384,7 @@ fn arrives_in_all_wrappings(server: &Server<'_>, table: &str, (column_type, epoc
 fn arrives(server: &Server<'_>, table: &str, (column_type, epoch, values): &Case) {
     let stream = stream(vec![column("v", column_type, *epoch, "v")]);
     let records: Vec<String> = values.iter().map(|(json, _)| format!(r#"{{"v":{json}}}"#)).collect();
-    server.write(table, &decode::table_columns(&stream), &decoded(&stream, &records));
+    server.write(table, &decode::table_columns(&stream, &stream.tables[0]), &decoded(&stream, &records));
     let shown = server
         .ask(&format!("SELECT ifNull(toString(v), 'NULL') FROM {table} ORDER BY _offset FORMAT TSVRaw"));
     assert_eq!(shown, lines(values), "{column_type}");
@@ -358,7 +403,7 @@ fn decoded(stream: &Stream, records: &[String]) -> RecordBatch {
     for (offset, json) in (0..).zip(records) {
         assert_eq!(batch.push(&record(offset, json)), Pushed::Row, "{json}");
     }
-    let Sealed { rows, .. } = batch.seal(1_709_209_800_001);
+    let rows = rows_of(batch.seal(1_709_209_800_001));
     rows.expect("rows")
 }
 
@@ -384,30 +429,13 @@ fn column(name: &str, column_type: &str, epoch: Option<EpochUnit>, from: &str) -
 }
 
 fn stream(columns: Vec<Column>) -> Stream {
-    Stream {
-        name: "types".to_owned(),
-        topic: "types.topic".to_owned(),
-        columns,
-        table: Table {
-            database: "default".to_owned(),
-            name: "types".to_owned(),
-            order_by: vec!["_offset".to_owned()],
-            partition_by: None,
-            ttl: None,
-        },
-        rollups: std::collections::BTreeMap::new(),
-        batch: BatchPolicy {
-            freshness: Duration::from_secs(1),
-            rows: 1000.try_into().expect("not zero"),
-            bytes: 1_000_000.try_into().expect("not zero"),
-        },
-        dead_letters: true,
-        lineage: Some(Lineage {
-            partition: "_partition".to_owned(),
-            offset: "_offset".to_owned(),
-            ingested_at: "_ingested_at".to_owned(),
-        }),
-    }
+    let table = Table::of_columns("default", "types", columns);
+    Stream { name: "types".to_owned(), ..Stream::into_tables("types.topic", vec![table]) }
+}
+
+/// The rows of the only table.
+fn rows_of(sealed: Sealed) -> Option<RecordBatch> {
+    sealed.tables.into_iter().next().flatten()
 }
 
 /// A server's HTTP interface, with as little of HTTP as these stories need.
@@ -426,7 +454,7 @@ impl Server<'_> {
         let mut writer = StreamWriter::try_new(Vec::new(), &rows.schema()).expect("a schema");
         writer.write(rows).expect("a batch");
         let body = writer.into_inner().expect("a whole stream");
-        let input = structure.replace('\'', "\\'");
+        let input = structure.replace('\\', "\\\\").replace('\'', "\\'");
         let query = format!("INSERT INTO {table} SELECT * FROM input('{input}') FORMAT ArrowStream");
         // What a server or a session takes for its own zone must not matter.
         self.post(&query, "Asia/Kathmandu", &body);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow_array::{RecordBatch, StringArray, TimestampMillisecondArray, UInt16Array};
 use pumphouse::command::apply::{Applied, Mode, apply};
 use pumphouse::config;
-use pumphouse::config::settings::{Settings, Stream};
+use pumphouse::config::settings::{Settings, Stream, Table};
 use pumphouse::decode::{dead_letter_columns, table_columns};
 use pumphouse::fault::Exit;
 use pumphouse::sink::tables::{Columns, declared};
@@ -42,8 +42,8 @@ fn settings(text: &str, database: &str) -> Settings {
     config::parse("pumphouse.yaml", &text.replace("DATABASE", database), &|_| None).expect("a configuration")
 }
 
-fn columns_of(stream: &Stream) -> Columns {
-    stream.columns.iter().map(|column| (column.name.clone(), column.column_type.to_string())).collect()
+fn columns_of(_: &Stream, table: &Table) -> Columns {
+    table.columns.iter().map(|column| (column.name.clone(), column.column_type.to_string())).collect()
 }
 
 async fn applied(client: &Client, settings: &Settings, mode: Mode) -> Applied {
@@ -178,7 +178,7 @@ pub(crate) async fn a_rollup_counts_each_row_once_over_retries(url: &str, databa
         let insert = Insert {
             database,
             table: "requests",
-            columns: &columns_of(stream),
+            columns: &columns_of(stream, &stream.tables[0]),
             token: "ph1:1/requests",
             deadline_unix_seconds: 4_000_000_000,
             timeout: Duration::from_mins(1),

@@ -143,7 +143,7 @@ fn low_cardinality(inner: ColumnType) -> Result<ColumnType, UnknownType> {
         value => value,
     };
     match dictionary {
-        ColumnType::String => Ok(ColumnType::LowCardinality(Box::new(inner))),
+        ColumnType::String | ColumnType::FixedString(_) => Ok(ColumnType::LowCardinality(Box::new(inner))),
         other => Err(UnknownType::Nesting { outer: "LowCardinality", inner: other.to_string() }),
     }
 }

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::{ColumnFault, Counts, Headers, dead_letter_columns, table_columns};
+use crate::config::settings::DeadLetters;
+
 use super::*;
 
 fn wide() -> Vec<Column> {
@@ -84,7 +86,7 @@ proptest! {
         let bad = records.iter().filter(|(is_good, _)| !is_good).count();
         prop_assert_eq!(with.dead_letters(), bad);
         let (with, without) = (with.seal(TIME), without.seal(TIME));
-        prop_assert_eq!(with.rows, without.rows);
+        prop_assert_eq!(with.tables, without.tables);
         prop_assert_eq!(with.dead_letters.map_or(0, |letters| letters.num_rows()), bad);
     }
 
@@ -109,7 +111,7 @@ proptest! {
         }
         prop_assert_eq!((with.rows(), with.dead_letters()), (without.rows(), without.dead_letters()));
         let (with, without) = (with.seal(TIME), without.seal(TIME));
-        prop_assert_eq!(with.rows, without.rows);
+        prop_assert_eq!(with.tables, without.tables);
         prop_assert_eq!(with.dead_letters, without.dead_letters);
         prop_assert_eq!(with.counts, without.counts);
     }
@@ -127,8 +129,8 @@ fn sealing_hands_everything_over_and_starts_anew() {
         assert_eq!(batch.push(&tombstone), Pushed::Filtered);
         assert_eq!((batch.rows(), batch.dead_letters()), (2, 1));
         assert!(batch.bytes() > 0);
-        let Sealed { rows, dead_letters, counts } = batch.seal(TIME);
-        let rows = rows.expect("rows");
+        let Sealed { mut tables, dead_letters, counts } = batch.seal(TIME);
+        let rows = tables.remove(0).expect("rows");
         let cells = |row| [0, 1, 2, 3].map(|column| shown(&rows, column, row));
         assert_eq!(cells(0), ["a", "7", &round.to_string(), "2024-02-29T12:30:00.001"]);
         assert_eq!(cells(1), ["b", "8", &round.to_string(), "2024-02-29T12:30:00.001"]);
@@ -140,8 +142,8 @@ fn sealing_hands_everything_over_and_starts_anew() {
         ];
         assert_eq!(counts, BTreeMap::from(expected));
     }
-    let Sealed { rows, dead_letters, counts } = batch.seal(TIME);
-    assert!(rows.is_none() && dead_letters.is_none() && counts.is_empty());
+    let Sealed { tables, dead_letters, counts } = batch.seal(TIME);
+    assert!(tables == [None] && dead_letters.is_none() && counts.is_empty());
 }
 
 #[test]
@@ -149,9 +151,9 @@ fn columns_are_named_in_the_order_of_the_rows() {
     let declared = stream(vec![column("v", "Nullable(Int8)"), column("t", "DateTime64(3, 'Asia/Tokyo')")]);
     let mut batch = OpenBatch::new(&declared, REVISION).expect("a batch");
     batch.push(&record(0, 0, br#"{"t":"2024-01-01T00:00:00Z"}"#));
-    let rows = batch.seal(TIME).rows.expect("rows");
+    let rows = rows_of(batch.seal(TIME)).expect("rows");
     let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-    let columns = table_columns(&declared);
+    let columns = table_columns(&declared, &declared.tables[0]);
     assert_eq!(names, columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
     let types = columns.iter().map(|(_, column_type)| column_type.as_str()).collect::<Vec<_>>();
     assert_eq!(types, ["Nullable(Int8)", "DateTime64(3, 'Asia/Tokyo')", "UInt32", "UInt64", "DateTime64(3)"]);
@@ -161,8 +163,8 @@ fn columns_are_named_in_the_order_of_the_rows() {
     batch.push(&record(3, 0, br#"{"v":1,"t":"2024-01-01T00:00:00Z"}"#));
     batch.push(&record(4, 0, br#"{"v":2,"t":"2024-01-01T00:00:00Z"}"#));
     batch.drop_partitions(&BTreeSet::from([3]));
-    let rows = batch.seal(TIME).rows.expect("rows");
-    assert_eq!((rows.num_columns(), rows.num_rows(), table_columns(&bare).len()), (2, 1, 2));
+    let rows = rows_of(batch.seal(TIME)).expect("rows");
+    assert_eq!((rows.num_columns(), rows.num_rows(), table_columns(&bare, &bare.tables[0]).len()), (2, 1, 2));
     assert_eq!(shown(&rows, 0, 0), "2");
 }
 
@@ -194,7 +196,7 @@ fn a_dead_letter_keeps_the_record_as_it_was() {
         texts,
         ["clicks", "app.clicks", "{\"a\":{\"b\":256}}", "PH-0104", "v", "a.b", reason, REVISION]
     );
-    let cells = [2, 3, 4, 5, 6, 13].map(|column| {
+    let cells = [2, 3, 6, 7, 8, 15].map(|column| {
         let options = FormatOptions::default().with_null("null");
         ArrayFormatter::try_new(letters.column(column), &options).expect("displayable").value(0).to_string()
     });
@@ -204,13 +206,18 @@ fn a_dead_letter_keeps_the_record_as_it_was() {
 
 #[test]
 fn dead_letters_are_counted_where_they_are_not_kept() {
-    let mut batch =
-        OpenBatch::new(&Stream { dead_letters: false, ..stream(vec![column("v", "UInt8")]) }, REVISION)
-            .expect("a batch");
+    let mut batch = OpenBatch::new(
+        &Stream {
+            dead_letters: DeadLetters { table: false, topic: None },
+            ..stream(vec![column("v", "UInt8")])
+        },
+        REVISION,
+    )
+    .expect("a batch");
     assert_eq!(batch.push(&record(1, 0, b"{}")), Pushed::DeadLetter);
     assert_eq!(batch.dead_letters(), 1);
-    let Sealed { rows, dead_letters, counts } = batch.seal(TIME);
-    assert!(rows.is_none() && dead_letters.is_none());
+    let Sealed { tables, dead_letters, counts } = batch.seal(TIME);
+    assert!(tables == [None] && dead_letters.is_none());
     assert_eq!(counts[&1].dead_letters, 1);
 }
 
@@ -233,7 +240,7 @@ fn a_dictionary_is_right_however_many_texts_it_holds() {
         let payload = format!(r#"{{"v":"value {}"}}"#, offset * 7919 % 150_001);
         assert_eq!(batch.push(&record(0, offset, payload.as_bytes())), Pushed::Row);
     }
-    let rows = batch.seal(TIME).rows.expect("rows");
+    let rows = rows_of(batch.seal(TIME)).expect("rows");
     let dictionary = rows.column(0).as_any_dictionary();
     assert_eq!(dictionary.values().len(), 150_001);
     for row in [0, 1, 77_777, 150_000, 150_001, 199_999] {

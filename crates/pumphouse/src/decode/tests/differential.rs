@@ -142,7 +142,7 @@ proptest! {
             let mut batch = batch(vec![column("v", column_type)]);
             let payload = format!(r#"{{"v":{text}}}"#);
             prop_assert_eq!(batch.push(&record(0, 0, payload.as_bytes())), Pushed::Row);
-            let rows = batch.seal(TIME).rows.expect("a row");
+            let rows = rows_of(batch.seal(TIME)).expect("a row");
             let values = rows.column(0).as_any_dictionary_opt().map_or(rows.column(0), |column| column.values());
             prop_assert_eq!(values.as_binary::<i32>().value(0), theirs.as_bytes(), "{}", column_type);
         }

@@ -45,7 +45,7 @@ fn the_order_of_one_record_is_only_a_guess_for_the_next() {
     for (offset, payload) in (0..).zip(payloads.iter().chain(&payloads)) {
         assert_eq!(batch.push(&record(0, offset, payload.as_bytes())), Pushed::Row, "{payload}");
     }
-    let rows = batch.seal(TIME).rows.expect("rows");
+    let rows = rows_of(batch.seal(TIME)).expect("rows");
     for row in 0..2 * payloads.len() {
         assert_eq!([0, 1, 2].map(|column| shown(&rows, column, row)), ["0", "1", "2"], "row {row}");
     }

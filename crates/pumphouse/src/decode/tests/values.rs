@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn takes(column_type: &str, values: &[(&str, &str)]) {
+pub(super) fn takes(column_type: &str, values: &[(&str, &str)]) {
     for (json, expected) in values {
         assert_eq!(decode_value(column_type, json).as_deref(), Ok(*expected), "{column_type} from {json}");
     }
 }
 
-fn refuses(column_type: &str, code: &str, values: &[&str]) {
+pub(super) fn refuses(column_type: &str, code: &str, values: &[&str]) {
     for json in values {
         let refused = decode_value(column_type, json).expect_err(json);
         assert_eq!(refused[..3], [code, "v", "v"], "{column_type} from {json}: {}", refused[3]);

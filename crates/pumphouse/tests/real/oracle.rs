@@ -6,79 +6,142 @@ mod compare;
 mod differences;
 mod digits;
 mod generate;
+mod kinds;
 mod moments;
 mod value;
 
 use std::collections::BTreeMap;
 
-use pumphouse::config;
+use pumphouse::config::settings::{Column, EpochUnit, Numbers, Stream, Table};
 use pumphouse_clickhouse::Client;
 
 use self::compare::{Bench, Verdict};
 use self::differences::{Case, DIFFERENCES, Side};
+use self::value::Json;
 use crate::wire::client;
 
 /// Values of each type, unless `PUMPHOUSE_ORACLE_VALUES` says otherwise.
 const VALUES: usize = 400;
 /// Undeclared differences that a failure shows of each type.
-const SHOWN: usize = 12;
+const SHOWN: usize = 500;
 
-/// The types, and what a bare number means in them.
-const TYPES: &[(&str, Option<&str>)] = &[
-    ("Bool", None),
-    ("Int8", None),
-    ("Int16", None),
-    ("Int32", None),
-    ("Int64", None),
-    ("UInt8", None),
-    ("UInt16", None),
-    ("UInt32", None),
-    ("UInt64", None),
-    ("Float32", None),
-    ("Float64", None),
-    ("Decimal(9, 2)", None),
-    ("Decimal(18, 18)", None),
-    ("Decimal(18, 0)", None),
-    ("Decimal(38, 10)", None),
-    ("Decimal(76, 38)", None),
-    ("String", None),
-    ("UUID", None),
-    ("Date", None),
-    ("Date", Some("seconds")),
-    ("DateTime", None),
-    ("DateTime", Some("seconds")),
-    ("DateTime('Europe/Berlin')", None),
-    ("DateTime('America/Sao_Paulo')", None),
-    ("DateTime64(0)", None),
-    ("DateTime64(3)", None),
-    ("DateTime64(3)", Some("milliseconds")),
-    ("DateTime64(4)", None),
-    ("DateTime64(6, 'America/New_York')", None),
-    ("DateTime64(9)", None),
-    ("DateTime64(3, 'Australia/Lord_Howe')", None),
-    ("DateTime64(3, 'Asia/Kathmandu')", None),
-    ("LowCardinality(String)", None),
-    ("LowCardinality(Nullable(String))", None),
-    ("Nullable(UInt8)", None),
-    ("Nullable(Int64)", None),
-    ("Nullable(Float64)", None),
-    ("Nullable(Decimal(18, 4))", None),
-    ("Nullable(String)", None),
-    ("Nullable(UUID)", None),
-    ("Nullable(Bool)", None),
-    ("Nullable(DateTime64(3))", None),
-    ("Array(Int32)", None),
-    ("Array(Nullable(String))", None),
-    ("Array(LowCardinality(String))", None),
-    ("Array(Array(UInt8))", None),
-    ("Array(DateTime64(3))", None),
-    ("Map(String, Int64)", None),
-    ("Map(LowCardinality(String), Array(Float64))", None),
-    ("Map(UInt64, String)", None),
-    ("Map(Date, Nullable(Bool))", None),
-    ("Map(UUID, Map(String, UInt8))", None),
-    ("Array(Map(String, Array(Nullable(Decimal(9, 2)))))", None),
+/// A type, how strictly numbers are read, and what a bare number means for a time.
+type Subject = (&'static str, Numbers, Option<EpochUnit>);
+
+/// Types whose numbers are also coerced.
+const COERCED: &[&str] = &[
+    "Bool",
+    "Int8",
+    "Int64",
+    "UInt32",
+    "UInt64",
+    "Int128",
+    "UInt256",
+    "Float32",
+    "Float64",
+    "Decimal(9, 2)",
+    "String",
+    "FixedString(8)",
+    "LowCardinality(String)",
+    "UUID",
+    "IPv4",
+    "Enum8('a' = 1, 'b' = 2, '1' = 3)",
+    "DateTime64(3)",
+    "Nullable(Int32)",
+    "Array(UInt8)",
+    "Map(String, Float64)",
+    "Map(UInt16, String)",
 ];
+
+/// Types whose numbers have a declared unit.
+const WITH_UNIT: &[(&str, EpochUnit)] = &[
+    ("Date", EpochUnit::Seconds),
+    ("Date32", EpochUnit::Seconds),
+    ("DateTime", EpochUnit::Seconds),
+    ("DateTime64(0)", EpochUnit::Seconds),
+    ("DateTime64(3)", EpochUnit::Milliseconds),
+    ("DateTime64(6)", EpochUnit::Microseconds),
+];
+
+/// The types.
+const TYPES: &[&str] = &[
+    "Bool",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "Int128",
+    "Int256",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "UInt128",
+    "UInt256",
+    "Float32",
+    "Float64",
+    "Decimal(9, 2)",
+    "Decimal(18, 18)",
+    "Decimal(18, 0)",
+    "Decimal(38, 10)",
+    "Decimal(76, 38)",
+    "String",
+    "FixedString(8)",
+    "UUID",
+    "IPv4",
+    "IPv6",
+    "Enum8('a' = 1, 'b' = 2, '1' = 3, '' = -4, 'é' = 5)",
+    "Enum16('a' = 300, 'x y' = -300)",
+    "Date",
+    "Date32",
+    "DateTime",
+    "DateTime('Europe/Berlin')",
+    "DateTime('America/Sao_Paulo')",
+    "DateTime64(0)",
+    "DateTime64(3)",
+    "DateTime64(4)",
+    "DateTime64(9)",
+    "DateTime64(6, 'America/New_York')",
+    "DateTime64(3, 'Australia/Lord_Howe')",
+    "DateTime64(3, 'Asia/Kathmandu')",
+    "LowCardinality(String)",
+    "LowCardinality(Nullable(String))",
+    "Nullable(UInt8)",
+    "Nullable(Int64)",
+    "Nullable(Int256)",
+    "Nullable(Float64)",
+    "Nullable(Decimal(18, 4))",
+    "Nullable(String)",
+    "Nullable(FixedString(3))",
+    "Nullable(UUID)",
+    "Nullable(Bool)",
+    "Nullable(IPv6)",
+    "Nullable(Enum8('a' = 1))",
+    "Nullable(Date32)",
+    "Nullable(DateTime64(3))",
+    "Array(Int32)",
+    "Array(Nullable(String))",
+    "Array(LowCardinality(String))",
+    "Array(Array(UInt8))",
+    "Array(DateTime64(3))",
+    "Array(Nullable(Enum16('a' = 300)))",
+    "Map(String, Int64)",
+    "Map(LowCardinality(String), Array(Float64))",
+    "Map(UInt64, String)",
+    "Map(Date, Nullable(Bool))",
+    "Map(UUID, Map(String, UInt8))",
+    "Map(IPv4, Int128)",
+    "Map(Enum8('a' = 1, 'b' = 2), IPv6)",
+    "Array(Map(String, Array(Nullable(Decimal(9, 2)))))",
+];
+
+/// What is compared, in the order of the report.
+fn subjects() -> Vec<Subject> {
+    let strict = TYPES.iter().map(|of| (*of, Numbers::Strict, None));
+    let with_unit = WITH_UNIT.iter().map(|(of, unit)| (*of, Numbers::Strict, Some(*unit)));
+    let coerced = COERCED.iter().map(|of| (*of, Numbers::Coerce, None));
+    strict.chain(with_unit).chain(coerced).collect()
+}
 
 /// How many values of a type became what.
 #[derive(Default)]
@@ -91,106 +154,109 @@ struct Counts {
     differ: usize,
 }
 
+/// What a run found.
+#[derive(Default)]
+struct Findings {
+    /// How often each declared difference occurred.
+    occurred: BTreeMap<&'static str, usize>,
+    undeclared: Vec<String>,
+}
+
 /// Compares thousands of values, and fails for a difference that is not declared, or declared and not there.
 pub(crate) async fn generated_values_arrive_as_clickhouse_itself_would_store_them(url: &str, database: &str) {
     let client = client(url);
-    let values =
-        std::env::var("PUMPHOUSE_ORACLE_VALUES").ok().map_or(VALUES, |count| count.parse().expect("a count"));
-    let only = std::env::var("PUMPHOUSE_ORACLE_TYPE").unwrap_or_default();
-    let (mut undeclared, mut occurred) = (Vec::new(), BTreeMap::<&str, usize>::new());
-    println!(
-        "{:<52} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
-        "type", "values", "same", "neither", "theirs", "ours", "differ"
-    );
-    for (number, (of, epoch)) in (0_u64..).zip(TYPES).filter(|(_, (of, _))| of.contains(&only)) {
-        let counts =
-            subject(&client, database, number, (*of, *epoch), values, &mut undeclared, &mut occurred).await;
-        let Counts { values, both_store, both_refuse, only_ours_refuses, only_theirs_refuses, differ } =
-            counts;
-        let unit = epoch.map(|unit| format!(", {unit}")).unwrap_or_default();
-        println!(
-            "{:<52} {values:>6} {both_store:>6} {both_refuse:>6} {only_ours_refuses:>6} {only_theirs_refuses:>6} {differ:>6}",
-            format!("{of}{unit}")
-        );
+    let count = std::env::var("PUMPHOUSE_ORACLE_VALUES").ok();
+    let count = count.map_or(VALUES, |count| count.parse().expect("a number of values"));
+    let mut findings = Findings::default();
+    println!("{HEAD}");
+    for (number, subject) in (0..).zip(subjects()) {
+        let counts = compare(&client, database, number, subject, count, &mut findings).await;
+        println!("{}", counts.line(&subject));
     }
     for difference in DIFFERENCES {
-        println!("{:>6} {}", occurred.get(difference.name).copied().unwrap_or(0), difference.name);
+        let times = findings.occurred.get(difference.name).copied().unwrap_or(0);
+        println!("{times:>7}  {:?}: {}", difference.side, difference.name);
     }
-    assert!(undeclared.is_empty(), "{} undeclared\n{}", undeclared.len(), undeclared.join("\n"));
-    let missing: Vec<_> =
-        DIFFERENCES.iter().filter(|one| !occurred.contains_key(one.name)).map(|one| one.name).collect();
-    assert!(missing.is_empty() || !only.is_empty(), "declared, and never seen: {missing:#?}");
+    let Findings { occurred, undeclared } = findings;
+    assert!(undeclared.is_empty(), "{} not declared\n{}", undeclared.len(), undeclared.join("\n"));
+    let never: Vec<_> =
+        DIFFERENCES.iter().map(|one| one.name).filter(|name| !occurred.contains_key(name)).collect();
+    assert!(never.is_empty(), "declared, and never seen: {never:#?}");
 }
 
-async fn subject(
+const HEAD: &str = "type, with the mode of its numbers                              values    same neither  theirs    ours  differ";
+
+impl Counts {
+    fn line(&self, (of, numbers, epoch): &Subject) -> String {
+        let unit = epoch.map(|unit| format!(", {unit:?}")).unwrap_or_default();
+        let Self { values, both_store, both_refuse, only_ours_refuses, only_theirs_refuses, differ } = self;
+        format!(
+            "{:<62}{values:>8}{both_store:>8}{both_refuse:>8}{only_ours_refuses:>8}{only_theirs_refuses:>8}{differ:>8}",
+            format!("{of}{unit}, {numbers:?}")
+        )
+    }
+
+    /// Counts two verdicts, and tells which way they differ.
+    fn note(&mut self, ours: &Verdict, theirs: &Verdict) -> Option<Side> {
+        self.values += 1;
+        let (counter, side) = match (ours, theirs) {
+            (Verdict::Stored(ours), Verdict::Stored(theirs)) if ours == theirs => {
+                (&mut self.both_store, None)
+            }
+            (Verdict::Refused(_), Verdict::Refused(_)) => (&mut self.both_refuse, None),
+            (Verdict::Refused(_), Verdict::Stored(_)) => {
+                (&mut self.only_ours_refuses, Some(Side::OnlyPumphouseRefuses))
+            }
+            (Verdict::Stored(_), Verdict::Refused(_)) => {
+                (&mut self.only_theirs_refuses, Some(Side::OnlyClickHouseRefuses))
+            }
+            (Verdict::Stored(_), Verdict::Stored(_)) => (&mut self.differ, Some(Side::StoredDifferently)),
+        };
+        *counter += 1;
+        side
+    }
+}
+
+async fn compare(
     client: &Client,
     database: &str,
     number: u64,
-    (of, epoch): (&str, Option<&str>),
+    subject: Subject,
     count: usize,
-    undeclared: &mut Vec<String>,
-    occurred: &mut BTreeMap<&'static str, usize>,
+    findings: &mut Findings,
 ) -> Counts {
-    let settings = settings(database, of, epoch);
-    let stream = &settings.streams["oracle"];
-    let column_type = &stream.columns[0].column_type;
-    let bench = Bench { client, database, stream, name: &format!("t{number}") };
+    let stream = stream(&subject);
+    let of = &stream.tables[0].columns[0].column_type;
+    let bench = Bench { client, database, stream: &stream, name: &format!("t{number}") };
     bench.prepare().await;
-    let generated = generate::values(number, column_type, count);
-    let written: Vec<String> = generated.iter().map(value::Json::written).collect();
+    let generated = generate::values(number, of, count);
+    let written: Vec<String> = generated.iter().map(Json::written).collect();
     let (ours, theirs) = (bench.ours(&written).await, bench.theirs(&written).await);
-    let mut counts = Counts { values: written.len(), ..Counts::default() };
-    let mut shown = 0;
+    let mut counts = Counts::default();
+    let mut undeclared = Vec::new();
     for (at, json) in generated.iter().enumerate() {
-        let side = match (&ours[at], &theirs[at]) {
-            (Verdict::Stored(ours), Verdict::Stored(theirs)) if ours == theirs => {
-                counts.both_store += 1;
-                continue;
-            }
-            (Verdict::Refused(_), Verdict::Refused(_)) => {
-                counts.both_refuse += 1;
-                continue;
-            }
-            (Verdict::Refused(_), Verdict::Stored(_)) => {
-                counts.only_ours_refuses += 1;
-                Side::OnlyPumphouseRefuses
-            }
-            (Verdict::Stored(_), Verdict::Refused(_)) => {
-                counts.only_theirs_refuses += 1;
-                Side::OnlyClickHouseRefuses
-            }
-            (Verdict::Stored(_), Verdict::Stored(_)) => {
-                counts.differ += 1;
-                Side::StoredDifferently
-            }
-        };
-        let case =
-            Case { of: column_type, has_unit: epoch.is_some(), json, ours: &ours[at], theirs: &theirs[at] };
-        match DIFFERENCES.iter().find(|one| one.side == side && one.holds(&case)) {
-            Some(difference) => *occurred.entry(difference.name).or_default() += 1,
-            None => {
-                shown += 1;
-                if shown <= SHOWN || count > 100_000 {
-                    undeclared.push(format!(
-                        "{of} {side:?} {:.200}\n    pumphouse {:?}\n    ClickHouse {:?}",
-                        written[at], ours[at], theirs[at]
-                    ));
-                }
-            }
+        let Some(side) = counts.note(&ours[at], &theirs[at]) else { continue };
+        let (_, numbers, epoch) = subject;
+        let case = Case { of, numbers, epoch, json, ours: &ours[at], side };
+        match DIFFERENCES.iter().find(|difference| difference.holds(&case)) {
+            Some(difference) => *findings.occurred.entry(difference.name).or_default() += 1,
+            None => undeclared.push(format!(
+                "{of}, {side:?}: {:.200}\n    {:?}\n    {:?}",
+                written[at], ours[at], theirs[at]
+            )),
         }
     }
+    undeclared.truncate(SHOWN);
+    findings.undeclared.extend(undeclared);
     counts
 }
 
-/// A stream with one column `v`.
-fn settings(database: &str, of: &str, epoch: Option<&str>) -> config::settings::Settings {
-    let unit = epoch.map(|unit| format!(", epoch: {unit}")).unwrap_or_default();
-    let text = format!(
-        "clickhouse: {{ url: \"http://localhost:8123\", database: {database} }}\n\
-         kafka: {{ brokers: \"localhost:9092\" }}\n\
-         streams:\n  oracle:\n    from: {{ topic: oracle, format: json }}\n    columns:\n      \
-         v: {{ type: {}{unit} }}\n    table: {{ order_by: [_offset] }}\n",
-        value::quoted(of)
-    );
-    config::parse("pumphouse.yaml", &text, &|_| None).unwrap_or_else(|mistakes| panic!("{of}: {mistakes}"))
+/// A stream into one table with one column `v`.
+fn stream(subject: &Subject) -> Stream {
+    let epoch = subject.2;
+    let column_type = subject.0.parse().unwrap_or_else(|error| panic!("{}: {error}", subject.0));
+    let column =
+        Column { name: "v".to_owned(), column_type, from: vec!["v".to_owned()], default: None, epoch };
+    let table = Table::of_columns("default", "oracle", vec![column]);
+    Stream { numbers: subject.1, ..Stream::into_tables("oracle", vec![table]) }
 }

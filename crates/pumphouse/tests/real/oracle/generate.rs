@@ -93,14 +93,15 @@ const HARDLY_JSON: [&str; 26] = [
     "",
     "1 2",
     "\"\\u12\"",
-    "[1,]",
+    "[]]",
     "{\"a\":1,}",
 ];
 
 /// `count` different values for a type, as far as there are so many.
 pub(super) fn values(seed: u64, of: &ColumnType, count: usize) -> Vec<Json> {
     let mut source = Source { rng: Rng::with_seed(seed) };
-    let fixed = OF_OTHER_KINDS.iter().chain(&HARDLY_JSON).map(|text| Json::leaf(*text));
+    let broken = HARDLY_JSON.iter().map(|text| Json::leaf(*text));
+    let fixed = OF_OTHER_KINDS.iter().map(|text| Json::of_text(text)).chain(broken);
     let mut values: Vec<Json> = fixed.chain(special(of).into_iter().map(Json::Leaf)).collect();
     // A type may have few values: then ten attempts for each wanted one are enough.
     for _ in 0..count * 10 {
@@ -239,7 +240,7 @@ impl Source {
 
     fn odd(&mut self, of: &ColumnType) -> Json {
         match self.rng.u8(..4) {
-            0 => Json::leaf(self.rng.choice(OF_OTHER_KINDS).expect("some")),
+            0 => Json::of_text(self.rng.choice(OF_OTHER_KINDS).expect("some")),
             1 | 2 => match self.rng.choice(special(of)) {
                 Some(text) => Json::Leaf(text),
                 None => self.near(of),
@@ -263,7 +264,7 @@ impl Source {
             }
         }
         let mended: String = characters.into_iter().collect();
-        if text.starts_with('"') || !super::value::is_json(&mended) {
+        if text.starts_with('"') || mended.starts_with(' ') || !super::value::is_json(&mended) {
             Json::text(&mended)
         } else {
             Json::leaf(mended)
@@ -369,7 +370,7 @@ impl Source {
             2 => Json::Leaf(self.text(8)),
             3 => Json::Leaf(some_digits(&mut self.rng, &ColumnType::Int64)),
             4 => Json::Leaf(self.float(&ColumnType::Float64)),
-            _ => Json::leaf(self.rng.choice(OF_OTHER_KINDS).expect("some")),
+            _ => Json::of_text(self.rng.choice(OF_OTHER_KINDS).expect("some")),
         }
     }
 

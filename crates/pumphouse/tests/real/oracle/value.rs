@@ -20,6 +20,19 @@ impl Json {
         Self::Leaf(text.into())
     }
 
+    /// JSON whose arrays and objects are a tree; of scalars that serde does not respell.
+    pub(super) fn of_text(text: &str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(serde_json::Value::Array(elements)) => {
+                Self::Array(elements.iter().map(|element| Self::of_text(&element.to_string())).collect())
+            }
+            Ok(serde_json::Value::Object(entries)) => Self::Object(
+                entries.iter().map(|(key, value)| (Self::text(key), Self::of_text(&value.to_string()))).collect(),
+            ),
+            _ => Self::leaf(text),
+        }
+    }
+
     /// A text in quotes, escaped as serde does.
     pub(super) fn text(text: &str) -> Self {
         Self::Leaf(quoted(text))

@@ -159,8 +159,12 @@ impl Bench<'_> {
         self.readable(&good, values, false, &mut refused).await;
         // What was refused beside others must be refused alone: enough of them are asked to know.
         let some = bad.iter().copied().filter(|at| at % ASKED_AGAIN == 0);
-        for at in broken.into_iter().chain(some) {
+        for at in broken {
             self.readable(&[at], values, false, &mut refused).await;
+        }
+        for at in some {
+            let alone = self.read(&[at], values, false).await;
+            assert!(alone.is_err(), "refused beside others and not alone: {}", values[at]);
         }
         self.verdicts("theirs", values, &refused).await
     }

@@ -140,24 +140,25 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         |_, place| *place.of == ColumnType::Bool && matches!(place.raw(), "0" | "1"),
     ),
     refused("a number too large for a float", &["PH-0104"], "ClickHouse stores `inf`", |_, place| {
-        kinds::is_float(place.of) && place.number().is_some()
+        place.number().is_some_and(|number| kinds::is_infinite(place.of, &number))
     }),
     refused(
         "a whole number that a float can't hold",
         &["PH-0105"],
         "ClickHouse stores the nearest one it can: 16777217 is 16777216 in a Float32. Whole numbers are counted on",
-        |_, place| {
-            kinds::is_float(place.of) && place.number().is_some_and(|number| kinds::is_spelled_whole(&number))
-        },
+        |_, place| place.number().is_some_and(|number| kinds::is_rounded(place.of, &number)),
     ),
     refused("a number so small that a float would be 0", &["PH-0105"], "ClickHouse stores 0", |_, place| {
-        kinds::is_float(place.of) && place.number().is_some_and(|number| kinds::is_tiny(&number))
+        place.number().is_some_and(|number| kinds::is_flushed(place.of, &number))
     }),
     refused(
         "digits behind a decimal's scale",
         &["PH-0105"],
         "ClickHouse cuts them off: 1.005 is 1 in a Decimal(9, 2)",
-        |_, place| matches!(place.of, ColumnType::Decimal { .. }) && place.number().is_some(),
+        |_, place| {
+            let ColumnType::Decimal { scale, .. } = place.of else { return false };
+            place.number().is_some_and(|number| kinds::has_more_places(&number, *scale))
+        },
     ),
     refused(
         "leading zeros in an IPv4 address",
@@ -205,7 +206,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         "a date outside its range",
         &["PH-0104"],
         "ClickHouse stores the first or the last day there is",
-        |_, place| kinds::is_day(place.of),
+        |_, place| place.said().is_some_and(|text| kinds::is_day_outside(place.of, &text)),
     ),
     refused(
         "a number of a declared unit that is no whole day, for a date",
@@ -230,7 +231,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         &["PH-0106"],
         "ClickHouse counts on: 25:00 is 01:00 of the next day, and a leap second is the second after it",
         |_, place| {
-            kinds::is_time(place.of) && place.said().is_some_and(|text| kinds::has_form_of_time(&text))
+            kinds::is_time(place.of) && place.said().is_some_and(|text| kinds::is_impossible_clock(&text))
         },
     ),
     refused(
@@ -247,13 +248,13 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         &["PH-0104"],
         "ClickHouse stores the first or last instant of a DateTime; in a DateTime64 it stores years outside of 1900 to 2299, for which \
          it promises no right arithmetic, and wraps beyond them",
-        |_, place| kinds::is_time(place.of),
+        |case, place| kinds::is_time_outside(place, case.epoch),
     ),
     refused(
         "a fraction finer than the column's precision",
         &["PH-0105"],
         "ClickHouse cuts it off; trailing zeros are taken by both",
-        |_, place| kinds::is_time(place.of) && (place.said().is_some() || value::is_number(place.raw())),
+        |case, place| kinds::has_finer_fraction(place, case.epoch),
     ),
     taken("minus zero for an unsigned number", "-0 is 0; ClickHouse stops at the sign", |_, place| {
         kinds::is_unsigned(place.of) && place.number().is_some_and(|number| digits::is_minus_zero(&number))

@@ -103,13 +103,19 @@ pub(super) fn values(seed: u64, of: &ColumnType, count: usize) -> Vec<Json> {
     let broken = HARDLY_JSON.iter().map(|text| Json::leaf(*text));
     let fixed = OF_OTHER_KINDS.iter().map(|text| Json::of_text(text)).chain(broken);
     let mut values: Vec<Json> = fixed.chain(special(of).into_iter().map(Json::Leaf)).collect();
-    // A type may have few values: then ten attempts for each wanted one are enough.
-    for _ in 0..count * 10 {
-        values.push(source.any(of));
-    }
+    let wanted = count.max(values.len());
     let mut known = BTreeSet::new();
     values.retain(|value| known.insert(value.written()));
-    values.truncate(count.max(OF_OTHER_KINDS.len() + HARDLY_JSON.len()));
+    // A type may have few values: then ten attempts for each wanted one are enough.
+    for _ in 0..wanted * 10 {
+        if values.len() >= wanted {
+            break;
+        }
+        let value = source.any(of);
+        if known.insert(value.written()) {
+            values.push(value);
+        }
+    }
     values
 }
 

@@ -3,6 +3,7 @@
 
 use jiff::civil;
 use jiff::tz::AmbiguousOffset;
+use pumphouse::config::settings::EpochUnit;
 use pumphouse_core::schema::ColumnType;
 
 use super::moments::zone_of;
@@ -48,10 +49,48 @@ pub(super) fn is_spelled_whole(number: &str) -> bool {
     number.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a number has a negative exponent of two digits or more.
-pub(super) fn is_tiny(number: &str) -> bool {
-    let exponent = number.split_once(['e', 'E']).map_or("", |(_, exponent)| exponent);
-    exponent.starts_with('-') && exponent.len() > 2
+/// What a float of the type makes of a number, by the standard library; as text without exponent.
+fn as_float(of: &ColumnType, number: &str) -> String {
+    match of {
+        ColumnType::Float32 => {
+            number.parse::<f32>().map_or_else(|_| String::new(), |float| float.to_string())
+        }
+        _ => number.parse::<f64>().map_or_else(|_| String::new(), |float| float.to_string()),
+    }
+}
+
+/// Whether a number is past what a float of the type can hold.
+pub(super) fn is_infinite(of: &ColumnType, number: &str) -> bool {
+    is_float(of) && as_float(of, number).ends_with("inf")
+}
+
+/// Whether a whole number is another one as a float of the type.
+pub(super) fn is_rounded(of: &ColumnType, number: &str) -> bool {
+    if !is_float(of) || !is_spelled_whole(number) {
+        return false;
+    }
+    let exact = match of {
+        ColumnType::Float32 => number.parse::<f32>().map(|float| format!("{float:.0}")),
+        _ => number.parse::<f64>().map(|float| format!("{float:.0}")),
+    };
+    exact.is_ok_and(|exact| exact != number)
+}
+
+/// Whether a number other than zero is zero as a float of the type.
+pub(super) fn is_flushed(of: &ColumnType, number: &str) -> bool {
+    is_float(of) && !is_zero(number) && matches!(as_float(of, number).as_str(), "0" | "-0")
+}
+
+/// Whether a number has digits other than zero behind `scale` places.
+pub(super) fn has_more_places(number: &str, scale: u8) -> bool {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let kept = digits.trim_end_matches('0');
+    let zeros = i64::try_from(digits.len() - kept.len()).expect("few digits");
+    let places = i64::try_from(fraction.len()).expect("few digits") - zeros;
+    let exponent: i64 = exponent.trim_start_matches('+').parse().unwrap_or(0);
+    !is_zero(number) && places - exponent > i64::from(scale)
 }
 
 /// Whether a number is zero however it is spelled.
@@ -114,6 +153,93 @@ pub(super) fn has_form_of_time(text: &str) -> bool {
     let has_offset = ["", "Z", "+00", "-00", "+0000", "-0000", "+00:00", "-00:00"];
     let is_second = has_shape(second, ":00") || clock.is_empty();
     is_fraction && is_second && has_offset.iter().any(|shape| has_shape(offset, shape))
+}
+
+/// Whether a text's day is outside the type's range.
+pub(super) fn is_day_outside(of: &ColumnType, text: &str) -> bool {
+    let days = match of {
+        ColumnType::Date => civil::date(1970, 1, 1)..=civil::date(2149, 6, 6),
+        ColumnType::Date32 => civil::date(1900, 1, 1)..=civil::date(2299, 12, 31),
+        _ => return false,
+    };
+    text.parse::<civil::Date>().is_ok_and(|day| !days.contains(&day))
+}
+
+/// Whether a text's instant, or a number of a unit, is outside the type's range.
+pub(super) fn is_time_outside(place: &Place<'_>, epoch: Option<EpochUnit>) -> bool {
+    let seconds = match (place.said(), epoch) {
+        (Some(text), _) => instant(place.of, &text),
+        (None, Some(unit)) => place.raw().parse::<f64>().ok().map(|number| number / units_a_second(unit)),
+        (None, None) => None,
+    };
+    let (first, end) = match place.of {
+        ColumnType::DateTime { .. } => (0.0, 4_294_967_296.0),
+        ColumnType::DateTime64 { precision: 9, .. } => (-2_208_988_800.0, 9_223_372_036.854_776),
+        ColumnType::DateTime64 { .. } => (-2_208_988_800.0, 10_413_792_000.0),
+        _ => return false,
+    };
+    seconds.is_some_and(|seconds| !(first..end).contains(&seconds))
+}
+
+fn units_a_second(unit: EpochUnit) -> f64 {
+    match unit {
+        EpochUnit::Seconds => 1.0,
+        EpochUnit::Milliseconds => 1e3,
+        EpochUnit::Microseconds => 1e6,
+        EpochUnit::Nanoseconds => 1e9,
+    }
+}
+
+/// Seconds since 1970 that a text says; in UTC where it has no offset and the type no zone.
+#[expect(clippy::cast_precision_loss, reason = "seconds of 10,000 years")]
+fn instant(of: &ColumnType, text: &str) -> Option<f64> {
+    let text = text.replace(' ', "T");
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        return Some(instant.as_second() as f64);
+    }
+    let local: civil::DateTime = text.parse().or_else(|_| text.trim_end_matches('Z').parse()).ok()?;
+    let zone = zone_of(of).unwrap_or(jiff::tz::TimeZone::UTC);
+    Some(zone.to_timestamp(local).ok()?.as_second() as f64)
+}
+
+/// Whether a text's fraction, or a number's, has digits that the type's precision cuts off.
+pub(super) fn has_finer_fraction(place: &Place<'_>, epoch: Option<EpochUnit>) -> bool {
+    let precision = match place.of {
+        ColumnType::DateTime { .. } => 0,
+        ColumnType::DateTime64 { precision, .. } => *precision,
+        _ => return false,
+    };
+    if let (None, Some(unit)) = (place.said(), epoch) {
+        let digits = units_a_second(unit).log10().round();
+        return is_digits_finer(place.raw(), precision, digits);
+    }
+    let text = place.said().unwrap_or_default();
+    let fraction =
+        text.split_once('.').map_or("", |(_, rest)| rest.split(['Z', '+', '-']).next().unwrap_or(rest));
+    fraction.trim_end_matches('0').len() > usize::from(precision)
+}
+
+/// Whether a number of 10^-`digits` seconds has places behind the precision.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0, 3, 6 or 9")]
+fn is_digits_finer(number: &str, precision: u8, digits: f64) -> bool {
+    let digits = digits as u8;
+    match precision.checked_sub(digits) {
+        Some(places) => has_more_places(number, places),
+        None => true,
+    }
+}
+
+/// Whether a text has the form of a time, with an hour, minute, second or offset past its end.
+pub(super) fn is_impossible_clock(text: &str) -> bool {
+    if !has_form_of_time(text) {
+        return false;
+    }
+    let two =
+        |from: usize| text.get(from..from + 2).and_then(|digits| digits.parse::<u8>().ok()).unwrap_or(0);
+    let offset: String = text[16..].split(['Z', '+', '-']).nth(1).unwrap_or_default().replace(':', "");
+    let part =
+        |from: usize| offset.get(from..from + 2).and_then(|digits| digits.parse::<u8>().ok()).unwrap_or(0);
+    two(11) > 23 || two(14) > 59 || two(17) > 59 || part(0) > 23 || part(2) > 59
 }
 
 fn has_shape(text: &str, shape: &str) -> bool {

@@ -27,7 +27,10 @@ impl Json {
                 Self::Array(elements.iter().map(|element| Self::of_text(&element.to_string())).collect())
             }
             Ok(serde_json::Value::Object(entries)) => Self::Object(
-                entries.iter().map(|(key, value)| (Self::text(key), Self::of_text(&value.to_string()))).collect(),
+                entries
+                    .iter()
+                    .map(|(key, value)| (Self::text(key), Self::of_text(&value.to_string())))
+                    .collect(),
             ),
             _ => Self::leaf(text),
         }

@@ -8,6 +8,7 @@
 //! insert        body ─► server ─► done | refused | unknown
 //! exception     what an error of the server means, once
 //! client        addresses, sign-in, queries with a time limit
+//! json_column   columns of type JSON: as what and under which settings they are sent
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
 //! preflight     what stands between a live table and exactly once
@@ -18,6 +19,7 @@ pub mod client;
 pub mod ddl;
 pub mod exception;
 pub mod insert;
+mod json_column;
 pub mod preflight;
 pub mod quote;
 

@@ -127,9 +127,16 @@ fn no_dimension(name: &str, columns: &[Column]) -> Option<Wrong> {
         let suggestion = "give the column a `default` instead of a Nullable type";
         return Some(Wrong::new("is Nullable, and a sorting key can't hold NULL", suggestion));
     }
-    let is_nested = matches!(column.column_type, ColumnType::Array(_) | ColumnType::Map(..));
-    is_nested
-        .then(|| Wrong::new("is an array or a map, which rows can't be grouped by", "name another column"))
+    let is_composite = matches!(
+        column.column_type,
+        ColumnType::Array(_)
+            | ColumnType::Map(..)
+            | ColumnType::Tuple(_)
+            | ColumnType::Nested(_)
+            | ColumnType::Json(_)
+    );
+    let what = format!("is of type `{}`, which rows can't be grouped by", column.column_type);
+    is_composite.then(|| Wrong::new(what, "name another column"))
 }
 
 fn metrics(rollup: &Section<'_>) -> Option<Vec<(String, String)>> {

@@ -9,6 +9,7 @@ use pumphouse::config::settings::Stream;
 use pumphouse::decode::{self, NoHeaders, OpenBatch, Record};
 use pumphouse_clickhouse::arrow_stream::{Compression, encode};
 use pumphouse_clickhouse::{Client, Insert, InsertAnswer, QueryError};
+use pumphouse_core::schema::ColumnType;
 
 /// What became of a value on one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,25 +47,38 @@ impl Verdict {
 
 /// How carefully ClickHouse is asked to read: nothing missing filled up, no kind taken for another, nothing clamped
 /// where a setting can prevent it, and times in the forms that pumphouse reads as well.
-const CAREFUL: [(&str, &str); 18] = [
+const CAREFUL: [(&str, &str); 31] = [
     ("date_time_input_format", "best_effort"),
     ("date_time_overflow_behavior", "throw"),
     ("input_format_allow_errors_num", "0"),
     ("input_format_defaults_for_omitted_fields", "0"),
     ("input_format_force_null_for_omitted_fields", "0"),
     ("input_format_json_defaults_for_missing_elements_in_named_tuple", "0"),
-    ("input_format_json_ignore_unknown_keys_in_named_tuple", "0"),
+    ("input_format_json_ignore_unknown_keys_in_named_tuple", "1"),
+    ("input_format_json_infer_array_of_dynamic_from_array_of_different_types", "1"),
+    ("input_format_json_infer_incomplete_types_as_strings", "1"),
     ("input_format_json_map_as_array_of_tuples", "0"),
+    ("input_format_json_max_depth", "1000"),
     ("input_format_json_read_arrays_as_strings", "0"),
     ("input_format_json_read_bools_as_numbers", "0"),
     ("input_format_json_read_bools_as_strings", "0"),
     ("input_format_json_read_numbers_as_strings", "0"),
     ("input_format_json_read_objects_as_strings", "0"),
     ("input_format_json_throw_on_bad_escape_sequence", "1"),
+    ("input_format_json_try_infer_numbers_from_strings", "0"),
     ("input_format_null_as_default", "0"),
     ("input_format_parallel_parsing", "0"),
+    ("input_format_skip_unknown_fields", "1"),
+    ("input_format_try_infer_dates", "0"),
+    ("input_format_try_infer_datetimes", "0"),
+    ("input_format_try_infer_integers", "1"),
+    ("input_format_try_infer_variants", "0"),
+    ("insert_null_as_default", "0"),
+    ("json_type_escape_dots_in_keys", "0"),
+    ("schema_inference_make_columns_nullable", "1"),
     ("session_timezone", "UTC"),
     ("type_json_skip_duplicated_paths", "0"),
+    ("type_json_skip_invalid_typed_paths", "0"),
 ];
 
 /// One in so many of the values that were refused beside others is asked again alone.
@@ -86,7 +100,7 @@ impl Bench<'_> {
         let all: Vec<String> = columns.iter().map(|(name, of)| format!("`{name}` {of}")).collect();
         let end = "ENGINE = MergeTree ORDER BY tuple() SETTINGS non_replicated_deduplication_window = 100";
         self.run(&format!("CREATE TABLE {}_ours ({}) {end}", self.path(), all.join(", "))).await;
-        let value = &columns[0].1;
+        let value = read_as(&self.stream.tables[0].columns[0].column_type);
         self.run(&format!("CREATE TABLE {}_theirs (v {value}, _offset UInt64) ENGINE = Memory", self.path()))
             .await;
     }
@@ -230,9 +244,21 @@ impl Bench<'_> {
             text: String,
             hash: String,
         }
+        let of = &self.stream.tables[0].columns[0].column_type;
+        let value = match of {
+            ColumnType::Nested(elements) if side == "ours" => {
+                let parts: Vec<String> = elements.iter().map(|(name, _)| format!("`v.{name}`")).collect();
+                format!("arrayZip({})", parts.join(", "))
+            }
+            _ => "v".to_owned(),
+        };
+        let hash = match of {
+            ColumnType::Json(_) => "toString(JSONAllPathsWithTypes(v))".to_owned(),
+            _ if of.to_string().contains("JSON") => "''".to_owned(),
+            _ => format!("ifNull(toString(sipHash64({value})), '')"),
+        };
         let sql = format!(
-            "SELECT _offset AS n, hex(formatRow('TabSeparated', v)) AS text, ifNull(toString(sipHash64(v)), '') AS hash \
-             FROM {}_{side} ORDER BY n",
+            "SELECT _offset AS n, hex(formatRow('TabSeparated', {value})) AS text, {hash} AS hash FROM {}_{side} ORDER BY n",
             self.path()
         );
         let query = self.client.query(&sql).setting("session_timezone", "UTC");
@@ -252,6 +278,17 @@ impl Bench<'_> {
             }
         };
         (0..values.len()).map(verdict).collect()
+    }
+}
+
+/// The type that ClickHouse reads by itself. It has no form for a Nested as the array of objects it stands for.
+fn read_as(of: &ColumnType) -> String {
+    match of {
+        ColumnType::Nested(elements) => {
+            let elements = elements.iter().map(|(name, of)| (Some(name.clone()), of.clone())).collect();
+            ColumnType::Array(Box::new(ColumnType::Tuple(elements))).to_string()
+        }
+        of => of.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ use pumphouse_core::schema::ColumnType;
 
 use super::compare::Verdict;
 use super::digits;
+use super::documents;
 use super::kinds::{self, Local};
 use super::value::{self, Json, Place, places};
 
@@ -27,6 +28,7 @@ pub(super) struct Case<'c> {
     pub(super) epoch: Option<EpochUnit>,
     pub(super) json: &'c Json,
     pub(super) ours: &'c Verdict,
+    pub(super) theirs: &'c Verdict,
     pub(super) side: Side,
 }
 
@@ -175,6 +177,26 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         |_, place| *place.of == ColumnType::Ipv6 && place.said().is_some_and(|text| text.contains("::")),
     ),
     refused(
+        "JSON: one path twice",
+        &["PH-0109"],
+        "ClickHouse refuses two values there, and keeps a value beside an object: `{\"a\":1,\"a\":{\"b\":2}}` is then shown with `a` twice",
+        |_, place| matches!(place.of, ColumnType::Json(_)) && documents::has_path_twice(place.json),
+    ),
+    refused(
+        "JSON: a whole number past 2^53 in an array",
+        &["PH-0105"],
+        "ClickHouse makes it a float where a float stands in the same array, of this row or another; that can't be told beforehand",
+        |_, place| {
+            matches!(place.of, ColumnType::Json(_)) && documents::has_large_in_array(place.json, false)
+        },
+    ),
+    refused(
+        "JSON: null beside an array, in an array",
+        &["PH-0102"],
+        "ClickHouse takes it or refuses the whole block, by what else is there; a refused block would stop the stream",
+        |_, place| matches!(place.of, ColumnType::Json(_)) && documents::has_null_beside_array(place.json),
+    ),
+    refused(
         "the number of an enum's name",
         &["PH-0103", "PH-0116"],
         "ClickHouse takes the number for the name, in quotes too, unless it is a name itself; numbers may be dealt anew, names stay",
@@ -206,7 +228,10 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         "a date outside its range",
         &["PH-0104"],
         "ClickHouse stores the first or the last day there is",
-        |_, place| place.said().is_some_and(|text| kinds::is_day_outside(place.of, &text)),
+        |case, place| {
+            let in_text = place.said().is_some_and(|text| kinds::is_day_outside(place.of, &text));
+            in_text || kinds::is_day(place.of) && kinds::is_instant_outside(place, case.epoch)
+        },
     ),
     refused(
         "a number of a declared unit that is no whole day, for a date",
@@ -248,13 +273,18 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         &["PH-0104"],
         "ClickHouse stores the first or last instant of a DateTime; in a DateTime64 it stores years outside of 1900 to 2299, for which \
          it promises no right arithmetic, and wraps beyond them",
-        |case, place| kinds::is_time_outside(place, case.epoch),
+        |case, place| kinds::is_instant_outside(place, case.epoch),
     ),
     refused(
         "a fraction finer than the column's precision",
         &["PH-0105"],
         "ClickHouse cuts it off; trailing zeros are taken by both",
         |case, place| kinds::has_finer_fraction(place, case.epoch),
+    ),
+    taken(
+        "a Nullable element that a tuple or an object of a Nested does not have",
+        "it is null, as a missing field of a record is; ClickHouse refuses that, or fills everything missing with zeros",
+        |_, place| kinds::lacks_nullable(place),
     ),
     taken("minus zero for an unsigned number", "-0 is 0; ClickHouse stops at the sign", |_, place| {
         kinds::is_unsigned(place.of) && place.number().is_some_and(|number| digits::is_minus_zero(&number))
@@ -313,5 +343,17 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         codes: &[],
         why: "pumphouse knows the unit from `epoch`: 86400 seconds are 1970-01-02; ClickHouse counts 86400 days",
         at: |case, place| case.epoch.is_some() && kinds::is_day(place.of) && value::is_number(place.raw()),
+    },
+    Difference {
+        name: "JSON: the type of an empty array, or of one of nulls",
+        side: Side::StoredDifferently,
+        codes: &[],
+        why: "shown alike; ClickHouse names a type for elements that are not there by what other rows of the insert hold",
+        at: |case, place| {
+            let is_json = matches!(place.of, ColumnType::Json(_));
+            is_json
+                && case.ours.stored() == case.theirs.stored()
+                && documents::has_array_of_nothing(place.json)
+        },
     },
 ];

@@ -119,6 +119,23 @@ pub(super) fn has_key_twice(place: &Place<'_>) -> bool {
     (0..keys.len()).any(|at| keys[..at].iter().any(|before| meaning(before) == meaning(&keys[at])))
 }
 
+/// Whether an object lacks an element that takes null.
+pub(super) fn lacks_nullable(place: &Place<'_>) -> bool {
+    let lacks = |json: &Json, name: Option<&str>, of: &ColumnType| {
+        let Json::Object(entries) = json else { return false };
+        of.is_nullable() && !entries.iter().any(|(key, _)| key.said().as_deref() == name)
+    };
+    match (place.of, place.json) {
+        (ColumnType::Tuple(elements), json) => {
+            elements.iter().any(|(name, of)| lacks(json, name.as_deref(), of))
+        }
+        (ColumnType::Nested(elements), Json::Array(objects)) => {
+            objects.iter().any(|object| elements.iter().any(|(name, of)| lacks(object, Some(name), of)))
+        }
+        _ => false,
+    }
+}
+
 /// A key's text such that equal keys have the same one.
 fn meaning_of(of: &ColumnType, text: &str) -> String {
     match of {
@@ -133,11 +150,12 @@ pub(super) fn has_form_of_day(text: &str) -> bool {
     has_shape(text, "0000-00-00")
 }
 
-/// Whether a text has the form of a day that no calendar has.
+/// Whether a text begins with a day that no calendar has.
 pub(super) fn is_impossible_day(text: &str) -> bool {
+    let Some(text) = text.get(..10).filter(|day| has_form_of_day(day)) else { return false };
     let part = |range: std::ops::Range<usize>| text[range].parse::<i16>().unwrap_or(-1);
     let small = |range| i8::try_from(part(range)).unwrap_or(-1);
-    has_form_of_day(text) && civil::Date::new(part(0..4), small(5..7), small(8..10)).is_err()
+    civil::Date::new(part(0..4), small(5..7), small(8..10)).is_err()
 }
 
 /// Whether a text has one of the forms of ISO 8601 that name a day and a minute.
@@ -165,41 +183,57 @@ pub(super) fn is_day_outside(of: &ColumnType, text: &str) -> bool {
     text.parse::<civil::Date>().is_ok_and(|day| !days.contains(&day))
 }
 
-/// Whether a text's instant, or a number of a unit, is outside the type's range.
-pub(super) fn is_time_outside(place: &Place<'_>, epoch: Option<EpochUnit>) -> bool {
-    let seconds = match (place.said(), epoch) {
-        (Some(text), _) => instant(place.of, &text),
-        (None, Some(unit)) => place.raw().parse::<f64>().ok().map(|number| number / units_a_second(unit)),
-        (None, None) => None,
+/// Nanoseconds of a second.
+const SECOND: i128 = 1_000_000_000;
+
+/// Whether the instant of a text, or of a number of a unit, is outside the type's range.
+pub(super) fn is_instant_outside(place: &Place<'_>, epoch: Option<EpochUnit>) -> bool {
+    let nanoseconds = match (place.said(), epoch) {
+        (Some(text), _) if is_time(place.of) => instant(place.of, &text),
+        (None, Some(unit)) => of_number(place.raw(), nanoseconds_of(unit)),
+        _ => None,
     };
     let (first, end) = match place.of {
-        ColumnType::DateTime { .. } => (0.0, 4_294_967_296.0),
-        ColumnType::DateTime64 { precision: 9, .. } => (-2_208_988_800.0, 9_223_372_036.854_776),
-        ColumnType::DateTime64 { .. } => (-2_208_988_800.0, 10_413_792_000.0),
+        ColumnType::Date => (0, 5_662_310_400 * SECOND),
+        ColumnType::DateTime { .. } => (0, 4_294_967_296 * SECOND),
+        ColumnType::DateTime64 { precision: 9, .. } => (-2_208_988_800 * SECOND, i128::from(i64::MAX) + 1),
+        ColumnType::Date32 | ColumnType::DateTime64 { .. } => {
+            (-2_208_988_800 * SECOND, 10_413_792_000 * SECOND)
+        }
         _ => return false,
     };
-    seconds.is_some_and(|seconds| !(first..end).contains(&seconds))
+    nanoseconds.is_some_and(|nanoseconds| !(first..end).contains(&nanoseconds))
 }
 
-fn units_a_second(unit: EpochUnit) -> f64 {
+/// A number of units as nanoseconds, held at the ends of the range of whole ones.
+#[expect(clippy::cast_possible_truncation, reason = "it is held at the ends")]
+fn of_number(number: &str, unit: i128) -> Option<i128> {
+    let whole = if is_spelled_whole(number) { number.parse::<i128>().ok() } else { None };
+    whole
+        .or_else(|| number.parse::<f64>().ok().map(|number| number as i128))
+        .map(|number| number.saturating_mul(unit))
+}
+
+fn nanoseconds_of(unit: EpochUnit) -> i128 {
     match unit {
-        EpochUnit::Seconds => 1.0,
-        EpochUnit::Milliseconds => 1e3,
-        EpochUnit::Microseconds => 1e6,
-        EpochUnit::Nanoseconds => 1e9,
+        EpochUnit::Seconds => SECOND,
+        EpochUnit::Milliseconds => 1_000_000,
+        EpochUnit::Microseconds => 1_000,
+        EpochUnit::Nanoseconds => 1,
     }
 }
 
-/// Seconds since 1970 that a text says; in UTC where it has no offset and the type no zone.
-#[expect(clippy::cast_precision_loss, reason = "seconds of 10,000 years")]
-fn instant(of: &ColumnType, text: &str) -> Option<f64> {
+/// Nanoseconds since 1970 that a text says; in the type's zone or UTC where it has no offset.
+fn instant(of: &ColumnType, text: &str) -> Option<i128> {
     let text = text.replace(' ', "T");
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return Some(instant.as_second() as f64);
+        return Some(instant.as_nanosecond());
     }
-    let local: civil::DateTime = text.parse().or_else(|_| text.trim_end_matches('Z').parse()).ok()?;
-    let zone = zone_of(of).unwrap_or(jiff::tz::TimeZone::UTC);
-    Some(zone.to_timestamp(local).ok()?.as_second() as f64)
+    let local: civil::DateTime = text.trim_end_matches('Z').parse().ok()?;
+    if let Some(instant) = zone_of(of).and_then(|zone| zone.to_timestamp(local).ok()) {
+        return Some(instant.as_nanosecond());
+    }
+    Some(local.duration_since(civil::date(1970, 1, 1).at(0, 0, 0, 0)).as_nanos())
 }
 
 /// Whether a text's fraction, or a number's, has digits that the type's precision cuts off.
@@ -210,23 +244,18 @@ pub(super) fn has_finer_fraction(place: &Place<'_>, epoch: Option<EpochUnit>) ->
         _ => return false,
     };
     if let (None, Some(unit)) = (place.said(), epoch) {
-        let digits = units_a_second(unit).log10().round();
-        return is_digits_finer(place.raw(), precision, digits);
+        let digits = match unit {
+            EpochUnit::Seconds => 0,
+            EpochUnit::Milliseconds => 3,
+            EpochUnit::Microseconds => 6,
+            EpochUnit::Nanoseconds => 9,
+        };
+        return precision.checked_sub(digits).is_none_or(|places| has_more_places(place.raw(), places));
     }
     let text = place.said().unwrap_or_default();
     let fraction =
         text.split_once('.').map_or("", |(_, rest)| rest.split(['Z', '+', '-']).next().unwrap_or(rest));
     fraction.trim_end_matches('0').len() > usize::from(precision)
-}
-
-/// Whether a number of 10^-`digits` seconds has places behind the precision.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0, 3, 6 or 9")]
-fn is_digits_finer(number: &str, precision: u8, digits: f64) -> bool {
-    let digits = digits as u8;
-    match precision.checked_sub(digits) {
-        Some(places) => has_more_places(number, places),
-        None => true,
-    }
 }
 
 /// Whether a text has the form of a time, with an hour, minute, second or offset past its end.

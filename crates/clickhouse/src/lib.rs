@@ -8,7 +8,7 @@
 //! insert        body ─► server ─► done | refused | unknown
 //! exception     what an error of the server means, once
 //! client        addresses, sign-in, queries with a time limit
-//! json_column   columns of type JSON: as what and under which settings they are sent
+//! wire_type     as what type, and under which settings, a column is sent
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
 //! preflight     what stands between a live table and exactly once
@@ -19,9 +19,9 @@ pub mod client;
 pub mod ddl;
 pub mod exception;
 pub mod insert;
-mod json_column;
 pub mod preflight;
 pub mod quote;
+mod wire_type;
 
 pub use client::{Client, ClientSettings, QueryError};
 pub use exception::{Kind, ServerError};

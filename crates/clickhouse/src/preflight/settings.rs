@@ -8,7 +8,7 @@ use super::{Expected, Finding, Severity};
 use crate::client::{Client, QueryError};
 use crate::exception::Kind;
 use crate::insert::{exact_settings, json_settings};
-use crate::{json_column, quote};
+use crate::{quote, wire_type};
 
 #[derive(Deserialize)]
 struct Effective {
@@ -24,7 +24,7 @@ pub(super) async fn ineffective(
 ) -> Result<Vec<Finding>, QueryError> {
     let known = client.known_settings(url_index).await?;
     let mut exact: BTreeMap<_, _> = exact_settings(&known).collect();
-    if expected.columns.iter().any(|(_, column_type)| json_column::holds_json(column_type)) {
+    if expected.columns.iter().any(|(_, column_type)| wire_type::holds_json(column_type)) {
         exact.extend(json_settings(&known));
     }
     let names: Vec<_> = exact.keys().map(|name| quote::text(name)).collect();

@@ -4,6 +4,7 @@ mod batch;
 mod coerce;
 mod composites;
 mod differential;
+mod routing;
 mod scalars;
 mod shape;
 mod values;

@@ -143,6 +143,9 @@ codes! {
     MetadataTooLarge "PH-0037" HALTED
         "metadata too large"
         "the stream halts; nothing of this batch was inserted";
+    RecordsDamaged "PH-0039" HALTED
+        "records in Kafka's log can't be read"
+        "the stream halts before them and the offsets stay";
     TopicRecreated "PH-0038" HALTED
         "topic was recreated"
         "the stream halts; old offsets are not applied to the new topic";

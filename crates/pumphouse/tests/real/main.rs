@@ -4,12 +4,15 @@
 
 mod clickhouse;
 mod column_types;
+mod composites;
+mod damage;
 mod delivery;
 mod demo;
 mod gaps;
 mod groups;
 mod oracle;
 mod outages;
+mod poison;
 mod refusals;
 mod servers;
 mod story;

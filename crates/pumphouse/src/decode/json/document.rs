@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | one path twice, by a key twice or by `a.b` beside `b` in `a` | refuses the block | PH-0109 |
 //! | a value at `a` and another at `a.b` | keeps both, shows the key twice | PH-0109 |
-//! | a whole number outside Int64 and UInt64 | refuses the block | PH-0104 |
+//! | a whole number outside `Int64` and `UInt64` | refuses the block | PH-0104 |
 //! | a number past the largest Float64 | refuses the block | PH-0104 |
 //! | a whole number past 2^53 in an array | makes it a float beside floats, of other rows too | PH-0105 |
 //! | the same under three arrays of objects | makes it a float where types are many | PH-0105 |
@@ -23,7 +23,7 @@ use foldhash::fast::FixedState;
 use super::scan::Reader;
 use crate::decode::reject::{Code, Fault, number_found};
 
-/// Arrays straight inside each other: as many as GeoJSON needs. A path holds up to 32 types; with each array more
+/// Arrays straight inside each other: as many as the maps of `GeoJSON` need. A path holds up to 32 types; with each array more
 /// around it there are seven more, and past the limit ClickHouse turns whole numbers into floats.
 const ARRAYS_MAX: u32 = 4;
 /// Arrays of objects around a whole number past 2^53: each halves the types that a path inside holds.
@@ -195,9 +195,11 @@ impl DocumentRules {
             left.hash.cmp(&right.hash).then_with(by_path)
         });
         let path = |entry: &Entry| &paths[entry.path.clone()];
-        let is_twice = |pair: &&[Entry]| pair[0].hash == pair[1].hash && path(&pair[0]) == path(&pair[1]);
-        if let Some(pair) = entries.windows(2).find(is_twice) {
-            return Err(twice("the same path again").within(path(&pair[0])));
+        let mut neighbours = entries.iter().zip(entries.iter().skip(1));
+        if let Some((left, _)) =
+            neighbours.find(|(left, right)| left.hash == right.hash && path(left) == path(right))
+        {
+            return Err(twice("the same path again").within(path(left)));
         }
         if !scope.has_points {
             return Ok(());

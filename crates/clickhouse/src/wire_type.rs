@@ -1,12 +1,15 @@
-//! Columns of type JSON on the way in: sent as text, which the server parses when it puts the rows into the table.
-//! Decides under which settings it parses; which texts it keeps unchanged under them is the decoder's business.
+//! As what type a column is sent where its own would not arrive as it is; the server converts when it puts the rows
+//! into the table. Decides under which settings JSON is parsed then; which texts are kept unchanged under them is the
+//! decoder's business.
 //!
-//! Sent as `JSON` the Arrow reader would parse the text itself, under settings of its own: a text that looks like a
-//! date becomes a date (measured on 26.7, whatever `input_format_try_infer_dates` says).
+//! | column | sent as | because, measured on 26.7 |
+//! |---|---|---|
+//! | `JSON` | `String` | the Arrow reader parses it itself, under settings of its own: `"2024-01-01"` becomes a date |
+//! | `LowCardinality(UUID)` | `UUID` | the Arrow reader reverses each half of the bytes |
 
 /// The settings under which JSON is kept as it is, in the order of their names: nothing is guessed from a text, no
 /// kind of value stands for another, and what can't be kept is refused, not left out.
-pub(crate) const SETTINGS: [(&str, &str); 17] = [
+pub(crate) const JSON_SETTINGS: [(&str, &str); 17] = [
     ("input_format_json_infer_array_of_dynamic_from_array_of_different_types", "1"),
     ("input_format_json_infer_incomplete_types_as_strings", "1"),
     ("input_format_json_max_depth", "1000"),
@@ -26,16 +29,44 @@ pub(crate) const SETTINGS: [(&str, &str); 17] = [
     ("type_json_skip_invalid_typed_paths", "0"),
 ];
 
-/// The type that a column is sent as: `String` in place of each `JSON`.
+/// The type that a column is sent as.
 pub(crate) fn sent_as(column_type: &str) -> String {
-    let mut sent = String::with_capacity(column_type.len());
-    let mut rest = column_type;
+    let plain = with_plain_uuids(column_type);
+    let mut sent = String::with_capacity(plain.len());
+    let mut rest = plain.as_str();
     while let Some((at, end)) = next_json(rest) {
         sent.push_str(&rest[..at]);
         sent.push_str("String");
         rest = &rest[end..];
     }
     sent + rest
+}
+
+/// A type without dictionaries of UUIDs; names in quotes stay as they are.
+fn with_plain_uuids(column_type: &str) -> String {
+    const DICTIONARIES: [(&str, &str); 2] =
+        [("LowCardinality(UUID)", "UUID"), ("LowCardinality(Nullable(UUID))", "Nullable(UUID)")];
+    let (mut plain, mut rest) = (String::with_capacity(column_type.len()), column_type);
+    while let Some(letter) = rest.chars().next() {
+        let length =
+            if matches!(letter, '\'' | '`') { quoted_length(rest, letter) } else { letter.len_utf8() };
+        let dictionary = DICTIONARIES.iter().find(|(dictionary, _)| rest.starts_with(dictionary));
+        let (taken, of) = dictionary.map_or((length, &rest[..length]), |(whole, of)| (whole.len(), *of));
+        plain.push_str(of);
+        rest = &rest[taken..];
+    }
+    plain
+}
+
+/// The bytes of the quoted text that stands first, both quotes included.
+fn quoted_length(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, letter)| {
+        let is_end = *letter == quote && !escaped;
+        escaped = *letter == '\\' && !escaped;
+        is_end
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
 }
 
 /// Whether JSON stands anywhere in a type.
@@ -100,7 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn a_dictionary_of_uuids_is_sent_without_one() {
+        for (column_type, sent) in [
+            ("LowCardinality(UUID)", "UUID"),
+            ("Array(LowCardinality(Nullable(UUID)))", "Array(Nullable(UUID))"),
+            ("Map(LowCardinality(UUID), JSON)", "Map(UUID, String)"),
+            ("LowCardinality(FixedString(16))", "LowCardinality(FixedString(16))"),
+            (
+                "Enum8('LowCardinality(UUID)' = 1, 'it\\'s' = 2)",
+                "Enum8('LowCardinality(UUID)' = 1, 'it\\'s' = 2)",
+            ),
+            ("Tuple(`LowCardinality(UUID)` LowCardinality(UUID))", "Tuple(`LowCardinality(UUID)` UUID)"),
+        ] {
+            assert_eq!(sent_as(column_type), sent);
+        }
+    }
+
+    #[test]
     fn the_settings_are_in_order_and_named_once() {
-        assert!(SETTINGS.is_sorted_by(|left, right| left.0 < right.0));
+        assert!(JSON_SETTINGS.is_sorted_by(|left, right| left.0 < right.0));
     }
 }

@@ -114,8 +114,15 @@ fn one(bytes: &[u8], numbers: Numbers) -> Result<RecordBatch, String> {
         Pushed::DeadLetter => {
             let letters = sealed.dead_letters.as_ref().expect("a dead letter");
             assert_eq!((rows.num_rows(), letters.num_rows()), (2, 2));
-            assert_eq!(text(letters, "code", 0), text(letters, "code", 1), "refused otherwise the second time");
-            assert_eq!(letters.column_by_name("payload").expect("payload").as_binary::<i32>().value(0), bytes);
+            assert_eq!(
+                text(letters, "code", 0),
+                text(letters, "code", 1),
+                "refused otherwise the second time"
+            );
+            assert_eq!(
+                letters.column_by_name("payload").expect("payload").as_binary::<i32>().value(0),
+                bytes
+            );
             assert!(text(letters, "reason", 0).chars().count() <= 300, "a reason without end");
             let code = text(letters, "code", 0);
             refused_rightly(bytes, &code);
@@ -136,9 +143,10 @@ fn several(bytes: &[u8], values: Values, good: &[u8]) {
         let sealed = batch.seal(TIME);
         let rows = checked(&sealed, 0);
         let letters = sealed.dead_letters.as_ref().map_or(0, RecordBatch::num_rows);
-        let counted = sealed.counts.values().fold((0, 0), |(rows, letters), counts| {
-            (rows + counts.rows, letters + counts.dead_letters)
-        });
+        let counted = sealed
+            .counts
+            .values()
+            .fold((0, 0), |(rows, letters), counts| (rows + counts.rows, letters + counts.dead_letters));
         assert_eq!(counted, (rows.num_rows() as u64, letters as u64), "counted otherwise than held");
         if !revoked.is_empty() {
             assert_eq!((rows.num_rows(), letters), (2, 0), "something of a revoked partition is left");
@@ -155,7 +163,11 @@ fn checked(sealed: &Sealed, table: usize) -> RecordBatch {
         }
     }
     let beside = rows.column_by_name("n").expect("n").as_primitive::<UInt64Type>();
-    assert_eq!((beside.value(0), beside.value(rows.num_rows() - 1)), (BESIDE, BESIDE), "a good record changed");
+    assert_eq!(
+        (beside.value(0), beside.value(rows.num_rows() - 1)),
+        (BESIDE, BESIDE),
+        "a good record changed"
+    );
     let others = rows.column_by_name("s").expect("s");
     assert!(others.is_null(0) && others.is_null(rows.num_rows() - 1), "a good record got another's value");
     rows
@@ -193,12 +205,16 @@ fn refused_rightly(bytes: &[u8], code: &str) {
     match code {
         "PH-0100" => assert!(!is_json && !is_json_to_jiter, "refused as no JSON, but it is"),
         "PH-0108" => assert!(text.is_err(), "refused as no UTF-8, but it is"),
-        "PH-0110" => assert!(text.is_ok_and(|text| depth_of(text) > DEPTH_MAX), "refused as deep, but it is not"),
+        "PH-0110" => {
+            assert!(text.is_ok_and(|text| depth_of(text) > DEPTH_MAX), "refused as deep, but it is not")
+        }
         "PH-0111" => assert!(is_json && !is_object, "refused as no object, but it is"),
         "PH-0112" => assert!(!is_json_to_jiter, "refused for a lone surrogate, but there is none"),
         "PH-0114" => assert!(bytes.is_empty(), "refused as empty, but it is not"),
         "PH-0102" | "PH-0103" | "PH-0104" | "PH-0105" | "PH-0106" | "PH-0107" | "PH-0109" | "PH-0113"
-        | "PH-0116" | "PH-0117" | "PH-0118" => assert!(is_object, "a column is at fault, but there is no object"),
+        | "PH-0116" | "PH-0117" | "PH-0118" => {
+            assert!(is_object, "a column is at fault, but there is no object")
+        }
         other => panic!("refused by {other}"),
     }
 }

@@ -52,7 +52,7 @@ pub enum Code {
     NotAnAddress,
     /// PH-0118: too large for the column.
     TooLarge,
-    /// PH-0119: not an array of records, where a message holds several.
+    /// PH-0119: a message that should hold several records and can't be taken apart.
     NotAnArray,
     /// PH-0120: fails the stream's JSON Schema.
     SchemaFailed,

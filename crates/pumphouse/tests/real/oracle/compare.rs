@@ -23,17 +23,20 @@ pub(super) enum Verdict {
 /// A stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
-    pub(super) text: String,
+    text: String,
+    /// Of a document: its paths with their types.
     hash: String,
 }
 
 impl Verdict {
-    /// The text of what was stored.
-    pub(super) fn stored(&self) -> Option<&str> {
-        match self {
-            Self::Stored(shown) => Some(&shown.text),
-            Self::Refused(_) => None,
-        }
+    /// Whether both are stored documents that show the same, and whose paths have the same types except for arrays.
+    pub(super) fn is_alike_but_for_arrays(&self, other: &Self) -> bool {
+        let (Self::Stored(one), Self::Stored(other)) = (self, other) else { return false };
+        let paths = |shown: &Shown| {
+            let paths: Vec<_> = shown.hash.trim_matches(['{', '}']).split("','").map(str::to_owned).collect();
+            paths.into_iter().filter(|path| !path.contains("':'Array(")).collect::<Vec<_>>()
+        };
+        one.text == other.text && paths(one) == paths(other)
     }
 
     /// The code of the refusal; empty where it was stored.

@@ -114,14 +114,14 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     refused(
         "true or false for a whole number",
         &["PH-0103"],
-        "ClickHouse takes them for 1 and 0 in 8 bits, and refuses them in more; so does pumphouse with `numbers: coerce`, in all",
+        "ClickHouse takes them for 1 and 0 in 8 bits and refuses them in more; `numbers: coerce` takes them in every width",
         |_, place| kinds::is_whole(place.of) && matches!(place.raw(), "true" | "false"),
     ),
     refused(
-        "a number in quotes for a number of up to 64 bits",
+        "a number in quotes for an integer of up to 32 bits or a float",
         &["PH-0103"],
-        "the producer means a text; `numbers: coerce` takes it. Integers of 64 bits and more and decimals take digits in \
-         quotes either way, since readers of JSON round bare ones",
+        "a text is no number; `numbers: coerce` takes it. Wider integers and decimals take digits in quotes either way, \
+         since most readers of JSON round bare ones",
         |case, place| {
             case.numbers == Numbers::Strict
                 && kinds::is_number(place.of)
@@ -199,7 +199,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     refused(
         "the number of an enum's name",
         &["PH-0103", "PH-0116"],
-        "ClickHouse takes the number for the name, in quotes too, unless it is a name itself; numbers may be dealt anew, names stay",
+        "ClickHouse takes the number for the name, in quotes too, unless it is a name itself; numbers may be dealt anew, names stay. `numbers: coerce` takes bare ones",
         |_, place| {
             matches!(place.of, ColumnType::Enum8(_) | ColumnType::Enum16(_)) && kinds::resembles_whole(place)
         },
@@ -215,7 +215,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         &["PH-0106"],
         "ClickHouse counts on: 2024-02-30 is 2024-03-01, and 0000-00-00 is the first day there is",
         |_, place| {
-            kinds::is_day(place.of) && place.said().is_some_and(|text| kinds::is_impossible_day(&text))
+            kinds::is_moment(place.of) && place.said().is_some_and(|text| kinds::is_impossible_day(&text))
         },
     ),
     refused(
@@ -262,7 +262,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     refused(
         "a time in another form than ISO 8601",
         &["PH-0106"],
-        "`best_effort` reads nearly anything: `1` is the first of this month's year, `01/02/2024` is in February, a date alone is \
+        "`best_effort` reads nearly anything: `1` is the first day of this year, `01/02/2024` is in February, a date alone is \
          midnight, digits in quotes are seconds or finer by their number",
         |_, place| {
             kinds::is_time(place.of) && place.said().is_some_and(|text| !kinds::has_form_of_time(&text))
@@ -345,15 +345,14 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         at: |case, place| case.epoch.is_some() && kinds::is_day(place.of) && value::is_number(place.raw()),
     },
     Difference {
-        name: "JSON: the type of an empty array, or of one of nulls",
+        name: "JSON: the type of an array's elements",
         side: Side::StoredDifferently,
         codes: &[],
-        why: "shown alike; ClickHouse names a type for elements that are not there by what other rows of the insert hold",
+        why: "shown alike, every number kept; ClickHouse chooses `Array(Dynamic)` or an array of one type by what other rows of the same \
+              insert hold",
         at: |case, place| {
             let is_json = matches!(place.of, ColumnType::Json(_));
-            is_json
-                && case.ours.stored() == case.theirs.stored()
-                && documents::has_array_of_nothing(place.json)
+            is_json && case.ours.is_alike_but_for_arrays(case.theirs)
         },
     },
 ];

@@ -37,15 +37,3 @@ pub(super) fn has_null_beside_array(json: &Json) -> bool {
         Json::Object(entries) => entries.iter().any(|(_, value)| has_null_beside_array(value)),
     }
 }
-
-/// Whether an array anywhere has no element but nulls, or only such arrays.
-pub(super) fn has_array_of_nothing(json: &Json) -> bool {
-    match json {
-        Json::Leaf(_) => false,
-        Json::Array(elements) => {
-            elements.iter().all(|element| *element == Json::leaf("null"))
-                || elements.iter().any(has_array_of_nothing)
-        }
-        Json::Object(entries) => entries.iter().any(|(_, value)| has_array_of_nothing(value)),
-    }
-}

@@ -11,7 +11,8 @@
 //! | the same under three arrays of objects | makes it a float where types are many | PH-0105 |
 //! | null beside an array, in arrays | refuses the block | PH-0102 |
 //! | more than four arrays straight inside each other | as above: each adds types | PH-0110 |
-//! | paths of more than 4 MiB together | spells out each: 20 MB took 9 s | PH-0118 |
+//! | a key of more than 128 parts between points | as deep as so many objects | PH-0110 |
+//! | paths much longer than the object | spells out each: 0.7 MB with 200 MB of paths took 36 s | PH-0118 |
 //!
 //! Null fields and empty objects are taken, although ClickHouse does not keep them: to it they are not there.
 
@@ -30,8 +31,12 @@ const ARRAYS_MAX: u32 = 4;
 const ARRAYS_OF_OBJECTS_MAX: u32 = 2;
 /// Up to here every whole number is also a Float64.
 const WHOLE_IN_FLOAT_MAX: u64 = 1 << 53;
-/// Bytes of all paths of one object: ClickHouse spells out each of them.
-const PATH_BYTES_MAX: usize = 4 << 20;
+/// Bytes that all paths of an object may have whatever its size, and for each byte of it: ClickHouse spells out each
+/// path, so that a few records with long keys around many others would hold up an insert.
+const PATH_BYTES_SURE: usize = 16 << 10;
+const PATH_BYTES_PER_BYTE: usize = 16;
+/// Parts of a path where a key has points; without points, the nesting is what ends it.
+const PARTS_MAX: usize = 128;
 
 /// Passes objects and tells what ClickHouse would not keep. Holds nothing from one object to the next but room.
 #[derive(Default)]
@@ -39,7 +44,9 @@ pub(in crate::decode) struct DocumentRules {
     /// The paths of the objects that are open, spelled out, end to end.
     paths: Vec<u8>,
     entries: Vec<Entry>,
-    /// Bytes of all paths so far.
+    /// Where the whole object starts.
+    start: usize,
+    /// Bytes of all its paths so far.
     spelled: usize,
     hasher: FixedState,
 }
@@ -77,6 +84,7 @@ impl DocumentRules {
     /// Passes the object that starts here.
     pub(in crate::decode) fn pass(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
         self.spelled = 0;
+        self.start = reader.position();
         self.scope(reader, 0)
     }
 
@@ -129,11 +137,18 @@ impl DocumentRules {
         self.paths.extend_from_slice(reader.text()?);
         reader.colon()?;
         let path = start..self.paths.len();
-        scope.has_points |= self.paths[key..].contains(&b'.');
+        if self.paths[key..].contains(&b'.') {
+            scope.has_points = true;
+            if self.paths[path.clone()].split(|byte| *byte == b'.').count() > PARTS_MAX {
+                let most = format!("at most {PARTS_MAX} keys in one path, counted by its points");
+                return Err(Fault::expecting(Code::TooDeep, most, "more"));
+            }
+        }
         self.spelled += path.len();
-        if self.spelled > PATH_BYTES_MAX {
-            let most = format!("paths of at most {PATH_BYTES_MAX} bytes together");
-            return Err(Fault::expecting(Code::TooLarge, most, "more"));
+        let bytes = reader.passed(self.start).len();
+        if self.spelled > PATH_BYTES_SURE + PATH_BYTES_PER_BYTE * bytes {
+            let most = format!("paths of at most {PATH_BYTES_PER_BYTE} times the object's bytes");
+            return Err(Fault::expecting(Code::TooLarge, most, format!("more within {bytes} bytes")));
         }
         let hash = self.hasher.hash_one(&self.paths[path.clone()]);
         let entry = Entry { hash, path, key, has_value: reader.peek() != b'{' };

@@ -150,12 +150,28 @@ fn what_clickhouse_would_refuse_or_change_in_json_is_a_dead_letter() {
     ] {
         refuses("JSON", json, refused);
     }
+    let points = "a.".repeat(128);
+    let [code, ..] = decode_value("JSON", &format!(r#"{{"{points}":1}}"#)).expect_err("129 keys in one");
+    assert_eq!(code, "PH-0110");
+    takes("JSON", &format!(r#"{{"{}":1}}"#, &points[2..]), &format!(r#"{{"{}":1}}"#, &points[2..]));
     let keys: Vec<_> = (0..1000).map(|key| format!("\"{key}\":0")).collect();
     let long = format!(r#"{{"{}":{{{}}}}}"#, "k".repeat(5000), keys.join(","));
     let [code, _, path, _] = decode_value("JSON", &long).expect_err("paths of 5 MB");
     assert_eq!((code.as_str(), path.len()), ("PH-0118", 2 + 120));
     for broken in [r#"{"a":}"#, r#"{"a":1"#, r#"{"a" 1}"#, "{a:1}", r#"{"a":[1,]}"#, r#"{"a":01}"#] {
         assert_eq!(decode_value("JSON", broken).expect_err(broken)[0], "PH-0100", "{broken}");
+    }
+}
+
+#[test]
+fn an_object_may_be_as_deep_as_a_record() {
+    let objects = |depth: usize| format!("{}{{}}{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let arrays = |depth: usize| format!("{}{{}}{}", r#"{"a":["#.repeat(depth), "]}".repeat(depth));
+    for fits in [objects(126), arrays(63)] {
+        takes("JSON", &fits, &fits);
+    }
+    for deeper in [objects(127), arrays(64), objects(100_000), arrays(100_000)] {
+        assert_eq!(decode_value("JSON", &deeper).expect_err("too deep")[0], "PH-0110");
     }
 }
 

@@ -14,9 +14,11 @@ pub(crate) fn judge(bytes: &[u8]) {
     let told = mistakes.to_string();
     assert!(!told.contains("can't name"), "a mistake without a name: {told}");
     assert!(!mistakes.mistakes.is_empty(), "refused without a mistake");
+    // A carriage return alone ends a line of YAML, too.
+    let lines = text.split(['\n', '\r']).count();
     for mistake in &mistakes.mistakes {
         assert!(mistake.line > 0 && mistake.column > 0, "a mistake without a line: {mistake}");
-        assert!(mistake.line <= text.split('\n').count() + 1, "a line that is not there: {mistake}");
+        assert!(mistake.line <= lines + 1, "a line that is not there: {mistake}");
         assert!(!mistake.what.is_empty(), "a mistake without words: {mistake}");
     }
 }

@@ -129,13 +129,16 @@ fn no_dimension(name: &str, columns: &[Column]) -> Option<Wrong> {
         let suggestion = "give the column a `default` instead of a Nullable type";
         return Some(Wrong::new("is Nullable, and a sorting key can't hold NULL", suggestion));
     }
-    let holds_more = matches!(
+    let is_composite = matches!(
         column.column_type,
-        ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Nested(_) | ColumnType::Json(_)
+        ColumnType::Array(_)
+            | ColumnType::Map(..)
+            | ColumnType::Tuple(_)
+            | ColumnType::Nested(_)
+            | ColumnType::Json(_)
     );
-    holds_more.then(|| {
-        Wrong::new("is an array, a map or an object, which rows can't be grouped by", "name another column")
-    })
+    let what = format!("is of type `{}`, which rows can't be grouped by", column.column_type);
+    is_composite.then(|| Wrong::new(what, "name another column"))
 }
 
 fn metrics(rollup: &Section<'_>) -> Option<Vec<(String, String)>> {

@@ -143,12 +143,12 @@ codes! {
     MetadataTooLarge "PH-0037" HALTED
         "metadata too large"
         "the stream halts; nothing of this batch was inserted";
-    RecordsDamaged "PH-0039" HALTED
-        "records in Kafka's log can't be read"
-        "the stream halts before them and the offsets stay";
     TopicRecreated "PH-0038" HALTED
         "topic was recreated"
         "the stream halts; old offsets are not applied to the new topic";
+    RecordsDamaged "PH-0039" HALTED
+        "records in Kafka's log can't be read"
+        "the stream halts before them and the offsets stay";
     // Tables
     TableMissing "PH-0040" HALTED
         "table missing"
@@ -233,7 +233,7 @@ codes! {
         "too large for the column"
         "the record becomes a dead letter";
     NotAnArray "PH-0119" NEVER
-        "not an array of records"
+        "message can't be taken apart"
         "the record becomes a dead letter";
     SchemaFailed "PH-0120" NEVER
         "fails the JSON Schema"

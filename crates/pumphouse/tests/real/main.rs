@@ -4,11 +4,13 @@
 
 mod clickhouse;
 mod column_types;
+mod composites;
 mod damage;
 mod delivery;
 mod demo;
 mod gaps;
 mod groups;
+mod oracle;
 mod outages;
 mod poison;
 mod refusals;

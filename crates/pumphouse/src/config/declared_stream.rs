@@ -151,7 +151,12 @@ const DEAD_LETTERS: &[Key] = &[
              Without it they are counted and gone.",
         )
         .example("true"),
-    Key::new("topic", Kind::Later, Absent("none")).doc("A Kafka topic for them.").example("null"),
+    Key::new("topic", Kind::Text, Absent("none"))
+        .doc(
+            "A Kafka topic for them, beside the table. It has to be there, and offsets pass a record only when \
+             the topic has its letter; a letter may come twice there, under the same key.",
+        )
+        .example("app.requests.dead"),
 ];
 
 const LINEAGE: &[Key] = &[

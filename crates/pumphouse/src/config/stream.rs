@@ -45,8 +45,7 @@ pub(super) fn read(entry: &Entry, around: &Around, walk: &Walk<'_>) -> Option<St
         section.section("table").and_then(|table| table_of(&table, &entry.name, around, known, rollups?));
     let batch = section.section("batch").and_then(|batch| batch_policy(&batch, around));
     let dead_letters = section.section("dead_letters").and_then(|letters| {
-        letters.refuse_later("topic");
-        Some(DeadLetters { table: letters.flag("table")?, topic: None })
+        Some(DeadLetters { table: letters.flag("table")?, topic: letters.text("topic") })
     });
     for key in ["numbers", "unknown_fields", "values"] {
         section.choice(key);

@@ -118,6 +118,9 @@ codes! {
     DeadlinePassed "PH-0028" NEVER
         "insert past its deadline"
         "no row was written by this attempt; it is sent again while its token decides";
+    LettersRefused "PH-0029" HALTED
+        "topic of the dead letters refuses them"
+        "the stream halts; the claim stays";
     // Claims and offsets
     OffsetOutOfRange "PH-0030" HALTED
         "offset out of range"

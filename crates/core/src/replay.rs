@@ -22,8 +22,8 @@ const INSERT_TIME_MIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// An entry is claimed at most so long after the log was read: until then ClickHouse surely remembers who was first.
 const CLAIM_AGE_MAX: Duration = Duration::from_mins(10);
-/// Claims that ClickHouse says it took and that are not there.
-const CLAIMS_UNSEEN_MAX: u32 = 3;
+/// Times that ClickHouse says it took a write of the log which is not there.
+const UNSEEN_MAX: u32 = 3;
 
 /// What an entry of the log says of itself. Its letters stay with whoever read it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,8 +147,8 @@ pub enum Stop {
     Undecidable(Entry),
     /// ClickHouse refuses a write and would refuse it again.
     Refused(Refusal),
-    /// ClickHouse says it took an entry that is not there.
-    ClaimUnseen(u64),
+    /// ClickHouse says it took this entry, or its settling, and it is not there.
+    Unseen(u64),
 }
 
 /// What one row of a letter's record is.
@@ -224,9 +224,9 @@ pub struct Replay {
     ordered_at: ServerTime,
     /// Writes of the state in hand that did not go well, for the pauses.
     tries: u32,
-    /// The last number whose claim ClickHouse says it took, until it is seen.
-    claimed: Option<u64>,
-    claims_unseen: u32,
+    /// What ClickHouse says it took last, until it is seen.
+    written: Option<Written>,
+    unseen: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -241,8 +241,15 @@ enum State {
     Inserting(Entry, VecDeque<TableId>),
     /// The tokens no longer decide: wait until no insert can land, then ask the tables.
     Expiring(Entry),
-    Settling,
+    Settling(u64),
     Ended,
+}
+
+/// A write of the log, by the entry's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Written {
+    Claim(u64),
+    Settling(u64),
 }
 
 /// The end of the log, all settled.
@@ -260,7 +267,7 @@ impl Replay {
     pub fn begin(policy: Policy, moment: &Moment) -> (Self, Order) {
         assert!(policy.safe_age <= SAFE_AGE_MAX, "tokens are not relied on for so long");
         let (state, ordered_at) = (State::Reading, moment.server);
-        (Self { policy, state, ordered_at, tries: 0, claimed: None, claims_unseen: 0 }, Order::ReadLog)
+        (Self { policy, state, ordered_at, tries: 0, written: None, unseen: 0 }, Order::ReadLog)
     }
 
     /// What follows a fact.
@@ -305,7 +312,10 @@ impl Replay {
             }
             (State::Expiring(entry), Fact::Told(Some(landed))) => self.settle(entry, Some(landed)),
             (State::Expiring(entry), Fact::Told(None)) => Order::Stop(Stop::Undecidable(entry)),
-            (State::Settling, Fact::Settled(answer)) => self.written(answer, moment),
+            (State::Settling(number), Fact::Settled(answer)) => {
+                self.written = (answer == Answer::Done).then_some(Written::Settling(number));
+                self.reread(answer, moment)
+            }
             (state, fact) => unreachable!("{fact:?} answers no order in {state:?}"),
         }
     }
@@ -316,18 +326,20 @@ impl Replay {
     }
 
     fn read(&mut self, log: Log, asked_at: ServerTime, moment: &Moment) -> Order {
-        let last = match &log {
-            Log::Settled { last, .. } => *last,
-            Log::Open(entry) => entry.number,
+        let (last, is_open) = match &log {
+            Log::Settled { last, .. } => (*last, false),
+            Log::Open(entry) => (entry.number, true),
         };
-        match self.claimed.take() {
-            Some(number) if number > last => self.claims_unseen += 1,
-            _ => self.claims_unseen = 0,
+        self.unseen = match self.written.take() {
+            Some(Written::Claim(number)) if number > last => self.unseen + 1,
+            Some(Written::Settling(number)) if number == last && is_open => self.unseen + 1,
+            Some(_) => 0,
+            None => self.unseen,
+        };
+        if self.unseen == UNSEEN_MAX {
+            return Order::Stop(Stop::Unseen(if is_open { last } else { last + 1 }));
         }
         match log {
-            Log::Settled { last, .. } if self.claims_unseen == CLAIMS_UNSEEN_MAX => {
-                Order::Stop(Stop::ClaimUnseen(last + 1))
-            }
             Log::Settled { last, claimed_at } => {
                 self.state = State::Planning(End { last, claimed_at, asked_at });
                 Order::Plan
@@ -359,12 +371,12 @@ impl Replay {
     }
 
     fn claimed(&mut self, number: u64, answer: Answer, moment: &Moment) -> Order {
-        self.claimed = (answer == Answer::Done).then_some(number);
-        self.written(answer, moment)
+        self.written = (answer == Answer::Done).then_some(Written::Claim(number));
+        self.reread(answer, moment)
     }
 
     /// What follows a write of the log: reading it tells more than the answer.
-    fn written(&mut self, answer: Answer, moment: &Moment) -> Order {
+    fn reread(&mut self, answer: Answer, moment: &Moment) -> Order {
         self.state = State::Reading;
         match self.pause(answer, moment) {
             Ok(None) => Order::ReadLog,
@@ -437,7 +449,7 @@ impl Replay {
 
     fn settle(&mut self, entry: Entry, landed: Option<Vec<bool>>) -> Order {
         self.tries = 0;
-        self.state = State::Settling;
+        self.state = State::Settling(entry.number);
         Order::Settle(entry, landed)
     }
 }

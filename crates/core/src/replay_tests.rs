@@ -129,7 +129,7 @@ fn a_claim_that_is_taken_and_never_seen_stops_but_a_lost_race_does_not() {
         for turn in 0..4 {
             let order = replay.step(&moment(NOW), settled(turn * grows));
             if let Order::Stop(reason) = &order {
-                assert_eq!(*reason, Stop::ClaimUnseen(1));
+                assert_eq!(*reason, Stop::Unseen(1));
                 stopped = true;
                 break;
             }
@@ -153,4 +153,16 @@ fn a_claim_is_refused_once_the_log_may_have_forgotten_who_was_first() {
     let Order::Claim { deadline, .. } = planned(570_000) else { panic!("in time") };
     assert_eq!(deadline, ServerTime(NOW + 600_000), "counted from when the log was asked");
     assert_eq!(planned(600_000), Order::ReadLog);
+}
+
+#[test]
+fn a_settling_that_is_taken_and_never_seen_stops() {
+    let (mut replay, mut order) = found(1, NOW);
+    for _ in 0..3 {
+        assert!(matches!(order, Order::Build(_)), "{order:?}");
+        assert!(matches!(replay.step(&moment(NOW), Fact::Built(Some(Vec::new()))), Order::Settle(..)));
+        assert_eq!(replay.step(&moment(NOW), Fact::Settled(Answer::Done)), Order::ReadLog);
+        order = replay.step(&moment(NOW), Fact::Log(Log::Open(entry(1))));
+    }
+    assert_eq!(order, Order::Stop(Stop::Unseen(4)));
 }

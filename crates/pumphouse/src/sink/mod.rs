@@ -3,5 +3,6 @@
 pub mod insert;
 pub mod payload;
 pub mod probe;
+pub mod replay_tables;
 pub mod tables;
 pub mod target;

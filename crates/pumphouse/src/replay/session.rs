@@ -19,7 +19,7 @@ use super::log::{How, Outcome, ReplayLog};
 use super::plan::Planner;
 use super::trial::{Trial, beside};
 use super::trouble::{asked, stopped};
-use crate::config::settings::{Settings, Stream};
+use crate::config::settings::{DeadLetters, Settings, Stream};
 use crate::config::shape_hash;
 use crate::drive::clock::Clock;
 use crate::drive::ready;
@@ -99,6 +99,9 @@ struct Session<'a> {
     progress: &'a mut dyn FnMut(&Report),
 }
 
+/// A letter that is still bad stays the letter it is: it gets no second one.
+const NO_LETTERS: DeadLetters = DeadLetters { table: false, topic: None };
+
 /// Replays the letters that the filter means.
 ///
 /// # Errors
@@ -116,6 +119,7 @@ pub async fn replay(
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
         server: 0.into(),
+        letter_topic: None,
     };
     let session = Session {
         ground,
@@ -249,7 +253,7 @@ impl Session<'_> {
         let Some(mut batch) = built else { return Ok(Fact::Built(None)) };
         let sealed = batch.seal(entry.claimed_at.0);
         let compression = ready::compression(settings.clickhouse.compression);
-        let payload = Arc::new(Payload::new(sealed, compression, Vec::new()));
+        let payload = Arc::new(Payload::new(sealed, Vec::new(), compression, &NO_LETTERS));
         let mut tables = Vec::new();
         for number in 0..self.ground.targets.len() {
             if matches!(payload.body(number).await, Ok(Some(_))) {

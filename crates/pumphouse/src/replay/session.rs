@@ -99,8 +99,8 @@ struct Session<'a> {
     progress: &'a mut dyn FnMut(&Report),
 }
 
-/// A letter that is still bad stays the letter it is: it gets no second one.
-const NO_LETTERS: DeadLetters = DeadLetters { table: false, topic: None };
+/// What is bad of a letter that becomes rows in part is a letter of its own, in the table alone.
+const LETTERS_OF_PARTS: DeadLetters = DeadLetters { table: true, topic: None };
 
 /// Replays the letters that the filter means.
 ///
@@ -253,7 +253,7 @@ impl Session<'_> {
         let Some(mut batch) = built else { return Ok(Fact::Built(None)) };
         let sealed = batch.seal(entry.claimed_at.0);
         let compression = ready::compression(settings.clickhouse.compression);
-        let payload = Arc::new(Payload::new(sealed, Vec::new(), compression, &NO_LETTERS));
+        let payload = Arc::new(Payload::new(sealed, Vec::new(), compression, &LETTERS_OF_PARTS));
         let mut tables = Vec::new();
         for number in 0..self.ground.targets.len() {
             if matches!(payload.body(number).await, Ok(Some(_))) {

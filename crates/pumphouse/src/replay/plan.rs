@@ -15,7 +15,7 @@ use super::trouble::{asked, unwritten};
 use crate::fault::Fault;
 
 /// Letters of one entry.
-const LETTERS_MAX: usize = 10_000;
+pub const LETTERS_MAX: usize = 10_000;
 /// Bytes of their records.
 const BYTES_MAX: u64 = 16 << 20;
 /// Rows that they may be.
@@ -79,9 +79,10 @@ impl<'a> Planner<'a> {
 
     /// The next letters, whole, within the bounds of an entry.
     async fn chunk(&self) -> Result<Vec<Letter>, Fault> {
-        let Ground { client, stream, .. } = self.ground;
+        let Ground { client, stream, letters_max, .. } = self.ground;
+        let letters_max = (*letters_max).clamp(1, LETTERS_MAX);
         let (filter, behind) = (&self.filter, self.behind.as_ref());
-        let mut listed = asked(|| letters::page(client, filter, behind, LETTERS_MAX)).await?;
+        let mut listed = asked(|| letters::page(client, filter, behind, letters_max)).await?;
         let mut bytes = 0;
         let fitting = listed.iter().take_while(|letter| {
             bytes += letter.payload_bytes;

@@ -43,6 +43,8 @@ pub struct Ground {
     pub targets: Vec<Target>,
     /// For how long tokens are relied on.
     pub safe_age: Duration,
+    /// Letters of one entry; at most [`LETTERS_MAX`](super::LETTERS_MAX).
+    pub letters_max: usize,
 }
 
 /// Letters that stay as they are.

@@ -5,6 +5,7 @@
 mod clickhouse;
 mod column_types;
 mod damage;
+mod dead;
 mod delivery;
 mod demo;
 mod gaps;

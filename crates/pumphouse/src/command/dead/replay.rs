@@ -15,7 +15,7 @@ use crate::config::settings::Stream;
 use crate::fault::{Code, Exit};
 use crate::replay::filter::{Fate, Filter};
 use crate::replay::session::{self, Ground, Report};
-use crate::replay::{inspect_log, letters};
+use crate::replay::{LETTERS_MAX, inspect_log, letters};
 
 /// Make rows of dead letters that have become fit
 #[derive(Debug, clap::Args)]
@@ -45,6 +45,9 @@ pub struct Replay {
     /// For how many seconds tokens are relied on
     #[arg(long, hide = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..=60))]
     safe_age: u64,
+    /// Letters of one entry of the log
+    #[arg(long, hide = true, default_value_t = LETTERS_MAX)]
+    letters_max: usize,
 }
 
 impl Replay {
@@ -115,7 +118,8 @@ impl Replay {
             bail!("a table of stream `{}` remembers tokens for too short a time to replay", stream.name);
         }
         let targets = ready.targets;
-        Ok(Ok(Ground { settings: Arc::clone(settings), client: client.clone(), stream, targets, safe_age }))
+        let (settings, client, letters_max) = (Arc::clone(settings), client.clone(), self.letters_max);
+        Ok(Ok(Ground { settings, client, stream, targets, safe_age, letters_max }))
     }
 
     async fn replay(&self, ground: &Ground) -> anyhow::Result<Report> {

@@ -131,10 +131,10 @@ fn column_type(text: &Scalar, place: Place, path: &str, walk: &Walk<'_>) -> Opti
                     "write `LowCardinality(Nullable(String))`"
                 }
                 ("Nullable", _) => {
-                    "remove `Nullable`; an absent array or map is written as an empty one by a `default`"
+                    "remove `Nullable`; an absent array, map or tuple is written by a `default`"
                 }
                 ("LowCardinality", _) => {
-                    "`LowCardinality` holds `String` or `FixedString(N)`, or one of them in `Nullable`"
+                    "`LowCardinality` holds `String`, `FixedString(N)` or `UUID`, or one of them in `Nullable`"
                 }
                 _ => "",
             };
@@ -203,6 +203,8 @@ fn unknown_zone(column_type: &ColumnType) -> Option<&str> {
             unknown_zone(inner)
         }
         ColumnType::Map(key, value) => unknown_zone(key).or_else(|| unknown_zone(value)),
+        ColumnType::Tuple(elements) => elements.iter().find_map(|(_, of)| unknown_zone(of)),
+        ColumnType::Nested(elements) => elements.iter().find_map(|(_, of)| unknown_zone(of)),
         _ => None,
     }
 }
@@ -218,6 +220,8 @@ fn holds_time(column_type: &ColumnType) -> bool {
             holds_time(inner)
         }
         ColumnType::Map(key, value) => holds_time(key) || holds_time(value),
+        ColumnType::Tuple(elements) => elements.iter().any(|(_, of)| holds_time(of)),
+        ColumnType::Nested(elements) => elements.iter().any(|(_, of)| holds_time(of)),
         _ => false,
     }
 }

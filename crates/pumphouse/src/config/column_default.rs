@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use pumphouse_core::schema::ColumnType;
 use serde_json::{Number, Value};
 
-use super::said::{Node, Said, Scalar};
+use super::said::{Entry, Node, Said, Scalar};
 use super::scalar::Wrong;
 use super::settings::EpochUnit;
 use super::walk::Section;
@@ -62,10 +62,88 @@ fn value_of(node: &Node, column_type: &ColumnType, epoch: Option<EpochUnit>) -> 
             .map(|entry| Ok((entry.name.clone(), value_of(&entry.node, inner, epoch)?)))
             .collect::<Result<_, _>>()
             .map(Value::Object),
-        (_, ColumnType::Array(_)) => wrong("it has to be a list", "for example `default: []`"),
+        (Said::Map(entries), ColumnType::Tuple(elements)) if is_named(elements) => {
+            by_name(entries, elements, epoch)
+        }
+        (Said::List(nodes), ColumnType::Tuple(elements)) if !is_named(elements) => {
+            by_place(nodes, elements, epoch)
+        }
+        (Said::List(nodes), ColumnType::Nested(elements)) => {
+            let elements: Vec<_> =
+                elements.iter().map(|(name, of)| (Some(name.clone()), of.clone())).collect();
+            let object = ColumnType::Tuple(elements);
+            nodes
+                .iter()
+                .map(|node| value_of(node, &object, epoch))
+                .collect::<Result<_, _>>()
+                .map(Value::Array)
+        }
+        (Said::Map(_), ColumnType::Json(_)) => any(node),
+        (_, ColumnType::Array(_) | ColumnType::Nested(_)) => {
+            wrong("it has to be a list", "for example `default: []`")
+        }
+        (_, ColumnType::Tuple(elements)) if is_named(elements) => {
+            wrong("it has to be a map", "write a map with the elements' names")
+        }
+        (_, ColumnType::Tuple(_)) => {
+            wrong("it has to be a list", "write a list with a value for each element")
+        }
+        (_, ColumnType::Json(_)) => wrong("it has to be a map", "for example `default: {}`"),
         (_, ColumnType::Map(..)) => wrong("it has to be a map", "for example `default: {}`"),
         (Said::Text(text), column_type) => scalar(text, column_type, epoch),
         (other, _) => wrong(format!("found {}", other.noun()), "write a single value"),
+    }
+}
+
+/// The elements of a tuple: names, where all of them have one, and types.
+type Elements = [(Option<String>, ColumnType)];
+
+fn is_named(elements: &Elements) -> bool {
+    elements.iter().all(|(name, _)| name.is_some())
+}
+
+fn by_name(entries: &[Entry], elements: &Elements, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    let missing = elements.iter().find(|(name, of)| {
+        !of.is_nullable() && !entries.iter().any(|entry| Some(&entry.name) == name.as_ref())
+    });
+    if let Some((Some(name), _)) = missing {
+        return wrong(format!("the element `{name}` is missing"), "write it, or make it `Nullable(…)`");
+    }
+    let fields = entries.iter().map(|entry| {
+        let element = elements.iter().find(|(name, _)| name.as_ref() == Some(&entry.name));
+        match element {
+            Some((_, of)) => Ok((entry.name.clone(), value_of(&entry.node, of, epoch)?)),
+            None => wrong(format!("`{}` is no element of it", entry.name), "remove it"),
+        }
+    });
+    fields.collect::<Result<_, _>>().map(Value::Object)
+}
+
+fn by_place(nodes: &[Node], elements: &Elements, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    if nodes.len() != elements.len() {
+        return wrong(format!("it has to have {} values", elements.len()), "write a value for each element");
+    }
+    let values = nodes.iter().zip(elements).map(|(node, (_, of))| value_of(node, of, epoch));
+    values.collect::<Result<_, _>>().map(Value::Array)
+}
+
+/// A value of any shape, as for JSON: a plain text that is a JSON number or truth value is one.
+fn any(node: &Node) -> Result<Value, NoValue> {
+    match &node.said {
+        Said::Broken => Err(NoValue::Told),
+        Said::Nothing => Ok(Value::Null),
+        Said::List(nodes) => nodes.iter().map(any).collect::<Result<_, _>>().map(Value::Array),
+        Said::Map(entries) => {
+            let fields = entries.iter().map(|entry| Ok((entry.name.clone(), any(&entry.node)?)));
+            fields.collect::<Result<_, _>>().map(Value::Object)
+        }
+        Said::Text(text) if text.plain && !text.expanded && is_bool(&text.text) => {
+            Ok(Value::Bool(text.text == "true"))
+        }
+        Said::Text(text) => {
+            let number = json_number(&text.text).filter(|_| text.plain && !text.expanded);
+            Ok(number.map_or_else(|| Value::from(text.text.as_str()), Value::Number))
+        }
     }
 }
 
@@ -277,6 +355,21 @@ mod tests {
             ("2026-11-01", "Date", "\"2026-11-01\""),
             ("2026-11-01 12:00:00", "DateTime", "\"2026-11-01 12:00:00\""),
             ("false", "Bool", "false"),
+            ("{ a: 1 }", "Tuple(a UInt8, b Nullable(String))", "{\"a\":1}"),
+            ("[1, x]", "Tuple(UInt8, String)", "[1,\"x\"]"),
+            ("[]", "Nested(a UInt8)", "[]"),
+            ("[{ a: 1, b: [] }]", "Nested(a UInt8, b Array(String))", "[{\"a\":1,\"b\":[]}]"),
+            (
+                "{ a: [{ b: [x] }] }",
+                "Map(String, Array(Tuple(b Tuple(String))))",
+                "{\"a\":[{\"b\":[\"x\"]}]}",
+            ),
+            ("{}", "JSON", "{}"),
+            (
+                "{ a: 1, b: [x, true, null, \"1\"], c: { d: 0.5 } }",
+                "JSON",
+                "{\"a\":1,\"b\":[\"x\",true,null,\"1\"],\"c\":{\"d\":0.5}}",
+            ),
             ("2299-12-31", "Date32", "\"2299-12-31\""),
             (INT_128_MAX, "Int128", "\"170141183460469231731687303715884105727\""),
             (
@@ -326,6 +419,17 @@ mod tests {
             ("[a, null]", "Array(String)"),
             ("{ a: b }", "String"),
             ("1234", "UUID"),
+            ("{}", "Tuple(a UInt8)"),
+            ("{ a: 1, c: 2 }", "Tuple(a UInt8, b Nullable(String))"),
+            ("{ a: x }", "Tuple(a UInt8)"),
+            ("[1]", "Tuple(a UInt8)"),
+            ("[1]", "Tuple(UInt8, UInt8)"),
+            ("{ a: 1 }", "Tuple(UInt8)"),
+            ("{}", "Nested(a UInt8)"),
+            ("[{}]", "Nested(a UInt8)"),
+            ("[]", "JSON"),
+            ("x", "JSON"),
+            ("null", "JSON"),
             ("2300-01-01", "Date32"),
             ("1899-12-31", "Date32"),
             ("170141183460469231731687303715884105728", "Int128"),

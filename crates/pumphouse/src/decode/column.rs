@@ -5,6 +5,7 @@ mod boolean;
 mod coerce;
 mod decimal;
 mod dictionary;
+mod document;
 mod enumeration;
 mod expectation;
 mod fixed;
@@ -14,7 +15,9 @@ mod list;
 mod map;
 mod matching;
 mod moment;
+mod nested;
 mod text;
+mod tuple;
 mod uuid;
 mod whole;
 mod wide;
@@ -132,6 +135,15 @@ impl Column {
         self.rows += 1;
     }
 
+    /// Appends whatever is cheapest, to stand where nobody looks.
+    fn push_placeholder(&mut self) {
+        if self.is_nullable() {
+            return self.push_null();
+        }
+        self.store.push_placeholder();
+        self.rows += 1;
+    }
+
     /// Drops everything from row `rows` on.
     pub(super) fn truncate(&mut self, rows: usize) {
         if let Some(validity) = &mut self.validity {
@@ -166,6 +178,25 @@ impl Column {
         let nulls = self.validity.as_mut().map(take_values).map(NullBuffer::from);
         self.store.take(nulls)
     }
+
+    /// As [`Self::take`], as the table's columns: name, rows, and whether they take null. A Nested is several.
+    pub(super) fn take_named(&mut self, name: &str) -> Vec<(String, ArrayRef, bool)> {
+        let rows = self.take();
+        if matches!(self.of, ColumnType::Nested(_)) {
+            let parts = nested::parts(&rows).into_iter();
+            return parts.map(|(part, rows)| (nested::column_name(name, &part), rows, false)).collect();
+        }
+        vec![(name.to_owned(), rows, self.is_nullable())]
+    }
+}
+
+/// Name and type of the table's columns that a declared column fills.
+pub(super) fn table_columns_of(name: &str, column_type: &ColumnType) -> Vec<(String, String)> {
+    let ColumnType::Nested(elements) = column_type else {
+        return vec![(name.to_owned(), column_type.to_string())];
+    };
+    let parts = elements.iter();
+    parts.map(|(part, of)| (nested::column_name(name, part), format!("Array({of})"))).collect()
 }
 
 /// The way each type is kept.
@@ -214,7 +245,11 @@ fn store_for(
         ColumnType::Ipv4 => Box::new(ip::Addresses::<Ipv4Addr>::default()),
         ColumnType::Ipv6 => Box::new(ip::Addresses::<Ipv6Addr>::default()),
         ColumnType::Date32 => Box::new(moment::Dates32::new(epoch)),
-        ColumnType::Tuple(_) | ColumnType::Nested(_) | ColumnType::Json(_) => unreachable!("C: composites"),
+        ColumnType::Tuple(elements) => Box::new(tuple::Tuples::new(elements, epoch, numbers)?),
+        ColumnType::Nested(elements) => {
+            Box::new(list::Lists::new(Column::new(&nested::element(elements), epoch, numbers)?))
+        }
+        ColumnType::Json(_) => Box::new(document::Documents::default()),
     })
 }
 
@@ -222,6 +257,8 @@ fn dictionary_for(column_type: &ColumnType) -> Box<dyn Store> {
     match column_type {
         ColumnType::Nullable(inner) => dictionary_for(inner),
         ColumnType::FixedString(width) => Box::new(fixed::Fixed::<dictionary::Dictionary>::new(*width)),
+        // The server makes the dictionary: ids seldom repeat within a batch.
+        ColumnType::Uuid => Box::new(uuid::Uuids::default()),
         _ => Box::new(dictionary::Dictionary::default()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod coerce;
+mod composites;
 mod differential;
 mod routing;
 mod scalars;

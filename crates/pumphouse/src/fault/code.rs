@@ -119,6 +119,9 @@ codes! {
     DeadlinePassed "PH-0028" NEVER
         "insert past its deadline"
         "no row was written by this attempt; it is sent again while its token decides";
+    LettersRefused "PH-0029" HALTED
+        "topic of the dead letters refuses them"
+        "the stream halts; the claim stays";
     // Claims and offsets
     OffsetOutOfRange "PH-0030" HALTED
         "offset out of range"
@@ -144,12 +147,12 @@ codes! {
     MetadataTooLarge "PH-0037" HALTED
         "metadata too large"
         "the stream halts; nothing of this batch was inserted";
-    RecordsDamaged "PH-0039" HALTED
-        "records in Kafka's log can't be read"
-        "the stream halts before them and the offsets stay";
     TopicRecreated "PH-0038" HALTED
         "topic was recreated"
         "the stream halts; old offsets are not applied to the new topic";
+    RecordsDamaged "PH-0039" HALTED
+        "records in Kafka's log can't be read"
+        "the stream halts before them and the offsets stay";
     // Tables
     TableMissing "PH-0040" HALTED
         "table missing"
@@ -244,7 +247,7 @@ codes! {
         "too large for the column"
         "the record becomes a dead letter";
     NotAnArray "PH-0119" NEVER
-        "not an array of records"
+        "message can't be taken apart"
         "the record becomes a dead letter";
     SchemaFailed "PH-0120" NEVER
         "fails the JSON Schema"

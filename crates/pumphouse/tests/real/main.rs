@@ -4,12 +4,15 @@
 
 mod clickhouse;
 mod column_types;
+mod composites;
 mod damage;
 mod dead;
 mod delivery;
 mod demo;
 mod gaps;
 mod groups;
+mod letters;
+mod oracle;
 mod outages;
 mod poison;
 mod refusals;

@@ -41,7 +41,12 @@ pub(super) fn of(column_type: &ColumnType) -> String {
         ColumnType::Ipv4 => "an address such as 192.0.2.1",
         ColumnType::Ipv6 => "an address such as 2001:db8::1 or 192.0.2.1",
         ColumnType::Date32 => "YYYY-MM-DD from 1900-01-01 to 2299-12-31",
-        ColumnType::Tuple(_) | ColumnType::Nested(_) | ColumnType::Json(_) => unreachable!("C: composites"),
+        ColumnType::Tuple(elements) if elements.iter().all(|(name, _)| name.is_none()) => {
+            "an array with a value for each element"
+        }
+        ColumnType::Tuple(_) => "an object with a field for each element",
+        ColumnType::Nested(_) => "an array of objects",
+        ColumnType::Json(_) => "an object",
     };
     let mut name = column_type.to_string();
     // An enum of a hundred names would leave no room for what was found.

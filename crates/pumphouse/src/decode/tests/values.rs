@@ -279,6 +279,8 @@ fn arrays_and_maps_name_the_element_at_fault() {
         ("Map(UInt8, UInt8)", r#"{"x":1}"#, "PH-0103", "v[0]"),
         ("Map(UInt8, UInt8)", r#"{"null":1}"#, "PH-0103", "v[0]"),
         ("Map(UInt64, UInt8)", r#"{"\"1\"":1}"#, "PH-0103", "v[0]"),
+        ("Map(UInt8, UInt8)", &format!("{{\"{}\":1}}", "[".repeat(200)), "PH-0103", "v[0]"),
+        ("Map(UInt8, UInt8)", r#"{"[\"\\ud800\"]":1}"#, "PH-0103", "v[0]"),
         ("Map(Bool, UInt8)", r#"{"true":1,"false ":1}"#, "PH-0103", "v[1]"),
         ("Map(String, UInt8)", r#"{"a":1,"b":2,"\u0061":3}"#, "PH-0109", "v[2]"),
         (

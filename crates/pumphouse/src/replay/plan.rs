@@ -42,7 +42,10 @@ impl<'a> Planner<'a> {
         let lineage = asked(|| Lineage::of(client, stream, targets)).await?;
         let (stream, topic) = (stream.name.clone(), stream.topic.clone());
         let report = Report { stream: stream.clone(), ..Report::default() };
-        let filter = Filter { stream: Some(stream), topic: Some(topic), fate: Fate::Open, ..filter };
+        // Letters that come while it replays are for the next one: or it might never end.
+        let now = asked(|| client.server_time_ms()).await?;
+        let until = Some(filter.until.map_or(now, |until| until.min(now)));
+        let filter = Filter { stream: Some(stream), topic: Some(topic), fate: Fate::Open, until, ..filter };
         Ok(Self { ground, lineage, filter, behind: None, end: None, chunk: Report::default(), report })
     }
 

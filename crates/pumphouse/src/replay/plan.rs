@@ -7,7 +7,7 @@ use pumphouse_core::replay::{Answer, Judgement};
 use super::filter::{Cursor, Fate, Filter};
 use super::judged::Planned;
 use super::letters::{self, Letter, Listed};
-use super::lineage::Lineage;
+use super::lineage::{Judged, Lineage};
 use super::log::{How, Outcome, ReplayLog};
 use super::session::{Ground, Report};
 use super::trial::{Candidate, Trial, judgement, places};
@@ -184,10 +184,7 @@ pub(super) async fn note(
     Ok(())
 }
 
-async fn asked_marks(
-    lineage: &Lineage<'_>,
-    judged: &mut [((u32, u64, u32), Vec<Candidate>)],
-) -> Result<(), Fault> {
+async fn asked_marks(lineage: &Lineage<'_>, judged: &mut [Judged]) -> Result<(), Fault> {
     for attempt in 1.. {
         match lineage.mark_found(judged).await {
             Ok(()) => break,

@@ -1,7 +1,7 @@
 //! Dead letters after a fix: listed, shown, exported, replayed, purged. A replay is killed, runs twice, is finished by
 //! another configuration; at the end every letter that is fit is a row exactly once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,13 +160,13 @@ impl Letters {
     }
 
     /// Runs pumphouse to its end.
-    fn output(&self, arguments: &[&str]) -> Output {
+    fn output(arguments: &[&str]) -> Output {
         told(Command::new(exe()).args(arguments).output())
     }
 
     /// The same where it has to go well; what it said.
     fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
+        let output = Self::output(arguments);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success(),
@@ -177,16 +177,16 @@ impl Letters {
     }
 
     /// `dead replay`, with its exit code and its report.
-    fn replay(&self, file: &PathBuf, more: &[&str]) -> (Option<i32>, Value, String) {
+    fn replay(&self, file: &Path, more: &[&str]) -> (Option<i32>, Value, String) {
         let file = path(file);
         let mut arguments = vec!["dead", "replay", "-c", &file, "--json"];
         arguments.extend(more);
-        let output = self.output(&arguments);
+        let output = Self::output(&arguments);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
         (output.status.code(), report, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    fn start_replay(&self, file: &PathBuf, letters_max: &str) -> Pump {
+    fn start_replay(&self, file: &Path, letters_max: &str) -> Pump {
         let file = path(file);
         self.world.start(&["dead", "replay", "-c", &file, "--safe-age", "4", "--letters-max", letters_max])
     }
@@ -505,7 +505,7 @@ fn letters_are_listed_shown_exported_and_purged() {
     ");
     let shown = letters.ok(&["dead", "show", "-c", &file, &stream, "0", "11"]);
     assert!(shown.contains(r#"{"id":33,"n":70000}"#) && shown.contains("What you can do"), "{shown}");
-    assert_eq!(letters.output(&["dead", "show", "-c", &file, &stream, "0", "999"]).status.code(), Some(1));
+    assert_eq!(Letters::output(&["dead", "show", "-c", &file, &stream, "0", "999"]).status.code(), Some(1));
     let raw =
         letters.ok(&["dead", "export", "-c", &file, "--stream", &stream, "--format", "raw", "--to", "-"]);
     assert_eq!((raw.lines().count(), raw.lines().next()), (33, Some(r#"{"id":3,"n":1000}"#)));
@@ -521,7 +521,7 @@ fn letters_are_listed_shown_exported_and_purged() {
     assert_eq!(json(&["--resolved"])["count"], 30);
     assert_eq!(json(&["--all"])["count"], 33);
     let purge = ["dead", "purge", "-c", &file, "--stream", &stream, "--json"];
-    assert_eq!(letters.output(&purge).status.code(), Some(1), "nobody can be asked");
+    assert_eq!(Letters::output(&purge).status.code(), Some(1), "nobody can be asked");
     let purged: Value = told(serde_json::from_str(&letters.ok(&[&purge[..], &["--yes"]].concat())));
     assert_eq!(purged["purged"], serde_json::json!({ "resolved": 30, "open": 0 }));
     let purged: Value = told(serde_json::from_str(&letters.ok(&[&purge[..], &["--yes", "--open"]].concat())));
@@ -544,7 +544,7 @@ fn stable(text: &str, stream: &str) -> String {
     told
 }
 
-fn path(file: &std::path::Path) -> String {
+fn path(file: &Path) -> String {
     file.to_string_lossy().into_owned()
 }
 

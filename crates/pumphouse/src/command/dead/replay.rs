@@ -11,7 +11,7 @@ use super::options::{Filters, connected};
 use crate::command::configuration::ConfigurationFile;
 use crate::command::run::ready_stream;
 use crate::config::Settings;
-use crate::config::settings::{DeadLetters, Stream};
+use crate::config::settings::{DeadLetters, Stream, Table};
 use crate::fault::{Code, Exit};
 use crate::replay::filter::{Fate, Filter};
 use crate::replay::session::{self, Ground, Report};
@@ -101,10 +101,12 @@ impl Replay {
         stream.dead_letters = DeadLetters { table: true, topic: None };
         let (mut ready, refused) = ready_stream(settings, client, &stream, 0).await?;
         if !refused.is_empty() {
-            refused.iter().for_each(|finding| eprintln!("{finding}"));
+            for finding in refused {
+                eprintln!("{finding}");
+            }
             return Ok(Err(Exit::Findings));
         }
-        let tables = |of: &Stream| of.tables.iter().map(|t| t.full_name()).collect::<Vec<_>>();
+        let tables = |of: &Stream| of.tables.iter().map(Table::full_name).collect::<Vec<_>>();
         let others: Vec<String> =
             settings.streams.values().filter(|other| other.name != stream.name).flat_map(tables).collect();
         for target in &mut ready.targets {
@@ -129,11 +131,10 @@ impl Replay {
             let Report { seen, replayed, found, .. } = report;
             progress.say(|| format!("{seen} letters looked at, {replayed} replayed, {found} found"));
         };
-        let report = match self.dry_run {
-            true => session::rehearse(ground, &filter, &mut say).await?,
-            false => session::replay(ground, &filter, &mut say).await?,
-        };
-        Ok(report)
+        if self.dry_run {
+            return Ok(session::rehearse(ground, &filter, &mut say).await?);
+        }
+        Ok(session::replay(ground, &filter, &mut say).await?)
     }
 }
 

@@ -129,6 +129,7 @@ pub async fn replay(
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
         server: 0.into(),
+        letter_topic: None,
     };
     let session = Session {
         ground,

@@ -129,7 +129,6 @@ pub async fn replay(
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
         server: 0.into(),
-        letter_topic: None,
     };
     let session = Session {
         ground,

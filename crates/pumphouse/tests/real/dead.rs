@@ -49,7 +49,7 @@ impl Letters {
     /// Tables, a view that sums, and letters: `run` with the narrow column, then the table is widened.
     fn with_letters(test: &str, counts: Counts) -> Self {
         let letters = Self::new(test);
-        letters.ok(&["apply", "-c", &path(&letters.narrow)]);
+        Letters::ok(&["apply", "-c", &path(&letters.narrow)]);
         let database = &letters.world.database;
         for statement in [
             format!(
@@ -165,7 +165,7 @@ impl Letters {
     }
 
     /// The same where it has to go well; what it said.
-    fn ok(&self, arguments: &[&str]) -> String {
+    fn ok(arguments: &[&str]) -> String {
         let output = Self::output(arguments);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
@@ -177,7 +177,7 @@ impl Letters {
     }
 
     /// `dead replay`, with its exit code and its report.
-    fn replay(&self, file: &Path, more: &[&str]) -> (Option<i32>, Value, String) {
+    fn replay(file: &Path, more: &[&str]) -> (Option<i32>, Value, String) {
         let file = path(file);
         let mut arguments = vec!["dead", "replay", "-c", &file, "--json"];
         arguments.extend(more);
@@ -205,7 +205,7 @@ impl Letters {
         let expected = rows.to_string();
         assert_eq!(cells[..3], [expected.as_str(); 3], "rows, distinct ids, distinct places");
         assert_eq!(sums, format!("{rows}\t{}", cells[3]), "the view's sums");
-        let listed = self.ok(&["dead", "list", "-c", &path(&self.wide), "--summary", "--json"]);
+        let listed = Self::ok(&["dead", "list", "-c", &path(&self.wide), "--summary", "--json"]);
         let listed: Value = told(serde_json::from_str(&listed));
         let ours = listed["summary"].as_array().expect("a list").iter();
         let ours = ours.filter(|count| count["stream"] == database.as_str());
@@ -323,7 +323,7 @@ fn a_row_that_is_there_already_is_found() {
     let mut pump = letters.world.run(&again);
     letters.wait_for_rows(330);
     assert_eq!(pump.terminate(), Some(0), "{}", pump.log());
-    let (code, report, said) = letters.replay(&letters.wide, &[]);
+    let (code, report, said) = Letters::replay(&letters.wide, &[]);
     assert_eq!(code, Some(2), "{said}");
     let report = &report["streams"][0];
     assert_eq!(
@@ -339,11 +339,11 @@ fn rows_that_landed_are_told_by_the_table_under_another_configuration() {
     let letters = Letters::with_letters("dead_landed", Counts { good: 30, wide: 300, bad: 0 });
     let stream = &letters.world.database;
     letters.refuse(&format!("stream != '{stream}'"), "pumphouse.dead_letters_resolved");
-    let (code, _, said) = letters.replay(&letters.wide, &["--safe-age", "4"]);
+    let (code, _, said) = Letters::replay(&letters.wide, &["--safe-age", "4"]);
     letters.allow("pumphouse.dead_letters_resolved");
     assert_eq!(code, Some(70), "the rows are there, their entry is not settled: {said}");
     assert_eq!((letters.rows(), letters.outcomes("replayed")), (330, 0));
-    let (code, report, said) = letters.replay(&letters.other, &[]);
+    let (code, report, said) = Letters::replay(&letters.other, &[]);
     assert_eq!(code, Some(0), "{said}");
     let report = &report["streams"][0];
     assert_eq!(
@@ -363,7 +363,7 @@ fn an_entry_without_its_rows_is_settled_as_missed_and_its_letters_go_again() {
     replay.kill();
     letters.allow(&table);
     // Under another shape only the table decides, once nothing of the entry can land any more.
-    let (code, report, said) = letters.replay(&letters.other, &[]);
+    let (code, report, said) = Letters::replay(&letters.other, &[]);
     assert_eq!(code, Some(2), "what was missed is told: {said}");
     let report = &report["streams"][0];
     assert_eq!((&report["missed"], &report["replayed"]), (&300.into(), &300.into()));
@@ -375,11 +375,11 @@ fn an_entry_within_its_safe_age_is_sent_again_with_the_same_tokens() {
     let letters = Letters::with_letters("dead_again", Counts { good: 30, wide: 300, bad: 0 });
     let stream = &letters.world.database;
     letters.refuse(&format!("stream != '{stream}'"), "pumphouse.dead_letters_resolved");
-    let (code, _, said) = letters.replay(&letters.wide, &[]);
+    let (code, _, said) = Letters::replay(&letters.wide, &[]);
     letters.allow("pumphouse.dead_letters_resolved");
     assert_eq!(code, Some(70), "{said}");
     let begun = Instant::now();
-    let (code, report, said) = letters.replay(&letters.wide, &[]);
+    let (code, report, said) = Letters::replay(&letters.wide, &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(40), "nobody waited for the safe age to end");
     assert_eq!((&report["streams"][0]["finished"], letters.entries()), (&1.into(), 1));
@@ -392,11 +392,11 @@ fn without_lineage_an_old_entry_stops_for_a_person() {
     let blind = letters.world.write("blind.yaml", &yaml(&letters.world, WIDE, "    lineage: false\n"));
     let stream = &letters.world.database;
     letters.refuse(&format!("stream != '{stream}'"), "pumphouse.dead_letters_resolved");
-    let (code, _, said) = letters.replay(&blind, &["--safe-age", "4"]);
+    let (code, _, said) = Letters::replay(&blind, &["--safe-age", "4"]);
     letters.allow("pumphouse.dead_letters_resolved");
     assert_eq!(code, Some(70), "{said}");
     thread::sleep(Duration::from_secs(4));
-    let (code, _, said) = letters.replay(&blind, &[]);
+    let (code, _, said) = Letters::replay(&blind, &[]);
     assert_eq!(code, Some(70), "{said}");
     assert!(said.contains("PH-0050"), "{said}");
     assert_eq!(letters.rows(), 330, "nothing was sent on a guess");
@@ -405,7 +405,7 @@ fn without_lineage_an_old_entry_stops_for_a_person() {
 #[test]
 fn a_message_that_holds_several_records_is_taken_apart_once_the_stream_says_so() {
     let letters = Letters::new("dead_parts");
-    letters.ok(&["apply", "-c", &path(&letters.narrow)]);
+    Letters::ok(&["apply", "-c", &path(&letters.narrow)]);
     let messages = (0..40).map(|m| {
         let (a, b, c) = (3 * m, 3 * m + 1, 3 * m + 2);
         format!(r#"[{{"id":{a},"n":1}},{{"id":{b},"n":70000}},{{"id":{c},"n":2}}]"#)
@@ -424,7 +424,7 @@ fn a_message_that_holds_several_records_is_taken_apart_once_the_stream_says_so()
     let array = |name, columns: &str| {
         letters.world.write(name, &yaml(&letters.world, columns, "    values: array\n"))
     };
-    let (code, report, said) = letters.replay(&array("array.yaml", "id: UInt64, n: UInt8"), &[]);
+    let (code, report, said) = Letters::replay(&array("array.yaml", "id: UInt64, n: UInt8"), &[]);
     assert_eq!(code, Some(2), "{said}");
     let report = &report["streams"][0];
     assert_eq!(
@@ -436,7 +436,7 @@ fn a_message_that_holds_several_records_is_taken_apart_once_the_stream_says_so()
         format!("SELECT count(), uniqExact(id), uniqExact(_partition, _offset, _index) FROM {table}");
     assert_eq!(letters.sql(&places), "80\t80\t80");
     letters.sql(&format!("ALTER TABLE {table} MODIFY COLUMN n UInt32"));
-    let (code, report, said) = letters.replay(&array("wider.yaml", "id: UInt64, n: UInt32"), &[]);
+    let (code, report, said) = Letters::replay(&array("wider.yaml", "id: UInt64, n: UInt32"), &[]);
     assert_eq!((code, &report["streams"][0]["replayed"]), (Some(0), &40.into()), "{said}");
     assert_eq!(letters.sql(&places), "120\t120\t120");
     assert_eq!(letters.sql(&format!("SELECT countIf(_index = id % 3) FROM {table}")), "120");
@@ -475,7 +475,7 @@ fn letters_are_listed_shown_exported_and_purged() {
     let json = |arguments: &[&str]| -> Value {
         let mut all = vec!["dead", "list", "-c", &file, "--json", "--stream", &stream];
         all.extend(arguments);
-        told(serde_json::from_str(&letters.ok(&all)))
+        told(serde_json::from_str(&Letters::ok(&all)))
     };
     for (arguments, count) in [
         (&[][..], 33),
@@ -492,8 +492,18 @@ fn letters_are_listed_shown_exported_and_purged() {
         assert_eq!(json(arguments)["count"], count, "{arguments:?}");
     }
     assert_eq!(json(&["--limit", "5"])["letters"].as_array().map(Vec::len), Some(5));
-    let listed =
-        letters.ok(&["dead", "list", "-c", &file, "--stream", &stream, "--partition", "0", "--offset", "11"]);
+    let listed = Letters::ok(&[
+        "dead",
+        "list",
+        "-c",
+        &file,
+        "--stream",
+        &stream,
+        "--partition",
+        "0",
+        "--offset",
+        "11",
+    ]);
     insta::assert_snapshot!(stable(&listed, &stream), @"
     time stream partition offset index code table column reason
     TIME STREAM 0 11 0 PH-0104 STREAM.events n expected UInt8 (a whole number from 0 to 255), found the number 70000
@@ -503,28 +513,29 @@ fn letters_are_listed_shown_exported_and_purged() {
 
     1 open dead letters
     ");
-    let shown = letters.ok(&["dead", "show", "-c", &file, &stream, "0", "11"]);
+    let shown = Letters::ok(&["dead", "show", "-c", &file, &stream, "0", "11"]);
     assert!(shown.contains(r#"{"id":33,"n":70000}"#) && shown.contains("What you can do"), "{shown}");
     assert_eq!(Letters::output(&["dead", "show", "-c", &file, &stream, "0", "999"]).status.code(), Some(1));
     let raw =
-        letters.ok(&["dead", "export", "-c", &file, "--stream", &stream, "--format", "raw", "--to", "-"]);
+        Letters::ok(&["dead", "export", "-c", &file, "--stream", &stream, "--format", "raw", "--to", "-"]);
     assert_eq!((raw.lines().count(), raw.lines().next()), (33, Some(r#"{"id":3,"n":1000}"#)));
     let lines =
-        letters.ok(&["dead", "export", "-c", &file, "--stream", &stream, "--offset", "1", "--to", "-"]);
+        Letters::ok(&["dead", "export", "-c", &file, "--stream", &stream, "--offset", "1", "--to", "-"]);
     let first: Value = told(serde_json::from_str(lines.lines().next().unwrap_or_default()));
     assert_eq!((&first["payload"], &first["key"]), (&r#"{"id":3,"n":1000}"#.into(), &"key".into()));
-    let (code, report, _) = letters.replay(&letters.wide, &["--dry-run", "--stream", &stream]);
+    let (code, report, _) = Letters::replay(&letters.wide, &["--dry-run", "--stream", &stream]);
     assert_eq!((code, &report["streams"][0]["replayed"]), (Some(2), &30.into()));
     assert_eq!((letters.rows(), letters.entries()), (3, 0), "a dry run changes nothing");
-    assert_eq!(letters.replay(&letters.wide, &["--stream", &stream]).0, Some(2));
+    assert_eq!(Letters::replay(&letters.wide, &["--stream", &stream]).0, Some(2));
     letters.assert_exact(33, 3);
     assert_eq!(json(&["--resolved"])["count"], 30);
     assert_eq!(json(&["--all"])["count"], 33);
     let purge = ["dead", "purge", "-c", &file, "--stream", &stream, "--json"];
     assert_eq!(Letters::output(&purge).status.code(), Some(1), "nobody can be asked");
-    let purged: Value = told(serde_json::from_str(&letters.ok(&[&purge[..], &["--yes"]].concat())));
+    let purged: Value = told(serde_json::from_str(&Letters::ok(&[&purge[..], &["--yes"]].concat())));
     assert_eq!(purged["purged"], serde_json::json!({ "resolved": 30, "open": 0 }));
-    let purged: Value = told(serde_json::from_str(&letters.ok(&[&purge[..], &["--yes", "--open"]].concat())));
+    let purged: Value =
+        told(serde_json::from_str(&Letters::ok(&[&purge[..], &["--yes", "--open"]].concat())));
     assert_eq!(purged["purged"], serde_json::json!({ "resolved": 0, "open": 3 }));
     assert_eq!((letters.open(), letters.outcomes("purged")), (0, 3), "what is given up is noted");
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod configuration;
 pub mod demo;
 pub mod explain;
+pub mod incident;
 pub mod internal;
 pub mod produce;
 pub mod run;

@@ -8,6 +8,7 @@ mod delivery;
 mod demo;
 mod gaps;
 mod groups;
+mod incidents;
 mod letters;
 mod outages;
 mod refusals;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exception::ServerError;
-use crate::insert::VERSIONED;
+use crate::insert::versioned_settings;
 use crate::quote;
 
 /// Most bytes that an answer to a query may have.
@@ -237,7 +237,7 @@ impl Client {
         if let Some(known) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Arc::clone(known));
         }
-        let names: Vec<_> = VERSIONED.iter().map(|name| quote::text(name)).collect();
+        let names: Vec<_> = versioned_settings().map(quote::text).collect();
         let sql = format!("SELECT name FROM system.settings WHERE name IN ({})", names.join(", "));
         let rows = self.query(&sql).at(url_index).rows::<Setting>().await?;
         let known: Arc<BTreeSet<_>> = Arc::new(rows.into_iter().map(|row| row.name).collect());

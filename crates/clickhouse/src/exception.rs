@@ -28,7 +28,7 @@ pub struct ServerError {
 pub enum Stage {
     /// Before ClickHouse saw the request.
     Proxy,
-    /// While the body was read, before any block existed.
+    /// While the body was read or made fit for the table, before any block was written.
     Reading,
     /// In a view or on another server, when the table itself may hold the rows.
     Beyond,
@@ -40,7 +40,9 @@ impl Stage {
     fn of(message: &str) -> Self {
         if message.contains("while pushing to view") || message.contains("Received from ") {
             Self::Beyond
-        } else if message.contains("While executing Arrow") {
+        } else if message.contains("While executing Arrow")
+            || message.contains("while converting source column")
+        {
             Self::Reading
         } else {
             Self::Untold
@@ -279,7 +281,9 @@ fn is_code_name(text: &str) -> bool {
 /// The message as an operator may see it: on one line, of bounded length, without contents of rows.
 fn presentable(message: &str, kind: Kind) -> String {
     // What follows these words is a row, or repeats the statement.
-    const ROWS_FOLLOW: [&str; 6] = [
+    const ROWS_FOLLOW: [&str; 8] = [
+        "JSON object here:",
+        "JSON element:",
         "Column values:",
         "Row 1:",
         "parsed text:",

@@ -130,6 +130,22 @@ fn every_kind_has_its_texts_and_its_proof() {
             NO,
         ),
         (117, "Not an Arrow IPC stream: While executing ArrowIPCBlockInputFormat.", Kind::BadRow, YES, YES),
+        (
+            117,
+            "Cannot parse JSON object here: {}}: while converting source column j to destination column j: \
+             while executing 'FUNCTION _CAST(j :: 0, JSON :: 1) -> _CAST(j, JSON) JSON : 2'.",
+            Kind::BadRow,
+            YES,
+            YES,
+        ),
+        (
+            117,
+            "Cannot parse JSON object here: {}}: while converting source column j to destination column j: \
+             while executing 'FUNCTION _CAST(j :: 0, JSON :: 1) -> _CAST(j, JSON) JSON : 2': while pushing to view d.v.",
+            Kind::BadRow,
+            NO,
+            NO,
+        ),
         (72, "Cannot parse number", Kind::BadRow, NO, NO),
         (159, "Timeout exceeded", Kind::Timeout, NO, NO),
         (319, "Unknown status, client must retry.", Kind::Replica, NO, NO),
@@ -151,6 +167,7 @@ fn no_value_of_a_row_stays_in_a_message() {
         "Code: 691. DB::Exception: Unknown element '4711' for enum: (while reading the value of key e): (at row 1)\n: While executing ParallelParsingBlockInputFormat. (UNKNOWN_ELEMENT_OF_ENUM)",
         "Code: 6. DB::Exception: Cannot parse string 'it's \"4711\" 'and more' as UInt16: syntax error (CANNOT_PARSE_TEXT)",
         "Code: 321. DB::Exception: Value 4711 is out of range of type UInt8 (VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE)",
+        "Code: 117. DB::Exception: Cannot parse JSON object here: {\"a\":[true]} 4711x: while converting source column j (INCORRECT_DATA)",
         "Code: 407. DB::Exception: Decimal convert overflow: -4711.5e3 is not in range (DECIMAL_OVERFLOW)",
     ] {
         let error = said(body);

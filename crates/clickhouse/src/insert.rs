@@ -11,7 +11,7 @@ use reqwest::header::CONTENT_ENCODING;
 use crate::arrow_stream::Body;
 use crate::client::{Client, QueryError, causes, exception_code, read_body, was_not_sent};
 use crate::exception::{DEADLINE_MARK, ServerError};
-use crate::quote;
+use crate::{quote, wire_type};
 
 /// Most bytes read of an answer: an insert answers nothing, or an error.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -184,6 +184,9 @@ const BLOCK_ROWS_MAX: &str = "1000000000";
 /// The settings of an insert: the given ones, then ours over them.
 fn effective_settings(insert: &Insert<'_>, known: &BTreeSet<String>) -> BTreeMap<String, String> {
     let mut settings = insert.settings.clone();
+    if insert.columns.iter().any(|(_, column_type)| wire_type::holds_json(column_type)) {
+        settings.extend(json_settings(known).map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     settings.extend(exact_settings(known).map(|(name, value)| (name.to_owned(), value.to_owned())));
     settings.insert("insert_deduplication_token".to_owned(), insert.token.to_owned());
     settings.insert("max_execution_time".to_owned(), insert.timeout.as_secs().max(1).to_string());
@@ -195,16 +198,28 @@ pub(crate) fn exact_settings(known: &BTreeSet<String>) -> impl Iterator<Item = (
     EXACT.into_iter().filter(|(name, _)| !VERSIONED.contains(name) || known.contains(*name))
 }
 
+/// The settings of an insert with columns of type JSON, as far as a server knows them.
+pub(crate) fn json_settings(known: &BTreeSet<String>) -> impl Iterator<Item = (&'static str, &'static str)> {
+    wire_type::JSON_SETTINGS.into_iter().filter(|(name, _)| known.contains(*name))
+}
+
+/// The settings that a server is asked for: a version may not know them.
+pub(crate) fn versioned_settings() -> impl Iterator<Item = &'static str> {
+    VERSIONED.into_iter().chain(wire_type::JSON_SETTINGS.into_iter().map(|(name, _)| name))
+}
+
 /// The statement: ClickHouse itself refuses the block once the deadline has passed by its clock.
 fn statement(insert: &Insert<'_>) -> String {
     let names: Vec<_> = insert.columns.iter().map(|(name, _)| quote::quoted_name(name)).collect();
     let names = names.join(", ");
+    let sent = |(name, column_type): &(String, String)| (name.clone(), wire_type::sent_as(column_type));
+    let sent: Vec<_> = insert.columns.iter().map(sent).collect();
     format!(
         "INSERT INTO {}.{} ({names}) SELECT {names} FROM input({}) \
          WHERE NOT throwIf(nowInBlock('UTC') > toDateTime({}, 'UTC'), '{DEADLINE_MARK}') FORMAT ArrowStream",
         quote::quoted_name(insert.database),
         quote::quoted_name(insert.table),
-        quote::text(&quote::structure(insert.columns)),
+        quote::text(&quote::structure(&sent)),
         insert.deadline_unix_seconds,
     )
 }

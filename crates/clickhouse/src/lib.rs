@@ -8,6 +8,7 @@
 //! insert        body ─► server ─► done | refused | unknown
 //! exception     what an error of the server means, once
 //! client        addresses, sign-in, queries with a time limit
+//! wire_type     as what type, and under which settings, a column is sent
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
 //! preflight     what stands between a live table and exactly once
@@ -20,6 +21,7 @@ pub mod exception;
 pub mod insert;
 pub mod preflight;
 pub mod quote;
+mod wire_type;
 
 pub use client::{Client, ClientSettings, QueryError};
 pub use exception::{Kind, ServerError};

@@ -127,7 +127,7 @@ pub async fn inspect(
     };
     let catalogue = Catalogue::open(client, url_index).await?;
     report.findings.extend(version_finding(&catalogue.version, expected.allow_untested_server));
-    report.findings.extend(settings::ineffective(client, url_index, expected.settings).await?);
+    report.findings.extend(settings::ineffective(client, url_index, expected).await?);
     let name = TableName::new(expected.database, expected.table);
     let Some(table) = catalogue.table(&name).await? else {
         report.findings.push(missing(&name));

@@ -87,6 +87,8 @@ fn unused(tree: &Tree, sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (manifest, text) in tree.ending("Cargo.toml").filter(|(path, _)| *path != "Cargo.toml") {
         let folder = manifest.trim_end_matches("Cargo.toml");
+        // A workspace of its own has nowhere else to declare a version.
+        let is_apart = text.lines().any(|line| line.trim() == "[workspace]");
         let within = || sources.iter().filter(|source| source.path.starts_with(folder));
         let words: BTreeSet<&str> = within()
             .flat_map(|source| source.words.iter().chain(&source.test_words))
@@ -99,7 +101,7 @@ fn unused(tree: &Tree, sources: &[Source]) -> Vec<Finding> {
                 let advice = format!("no file of the crate names `{name}`: remove the line");
                 findings.push(Finding::new(manifest, line, "unused-dependency", advice));
             }
-            if entry == name && !value.contains("workspace = true") {
+            if entry == name && !value.contains("workspace = true") && !is_apart {
                 let advice = format!("`{name}` names a version of its own: declare it in the workspace");
                 findings.push(Finding::new(manifest, line, "dependencies", advice));
             }
@@ -142,6 +144,15 @@ mod tests {
             .chain(check_dependencies(&tree, &sources))
             .map(|finding| format!("{}:{}", finding.file, finding.rule))
             .collect()
+    }
+
+    #[test]
+    fn a_version_of_its_own_is_for_a_workspace_of_its_own() {
+        let source = ("x/src/lib.rs", "//! X.\nuse a;\n");
+        let manifest = "[dependencies]\na = \"1\"\n";
+        assert_eq!(found(&[("x/Cargo.toml", manifest), source]), ["x/Cargo.toml:dependencies"]);
+        let apart = format!("[workspace]\n{manifest}");
+        assert_eq!(found(&[("x/Cargo.toml", &apart), source]), [] as [&str; 0]);
     }
 
     #[test]

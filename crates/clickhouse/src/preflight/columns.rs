@@ -15,8 +15,7 @@ pub(super) async fn differences(
     let spelled = catalogue.spelled(expected).await?;
     let findings = expected.iter().filter_map(|(name, written)| {
         let wanted = &on_one_line(spelled.get(name).unwrap_or(written));
-        let found = live.iter().find(|column| column.name == *name);
-        let (what, mend) = difference(table, (name, wanted), found)?;
+        let (what, mend) = difference(table, (name, wanted), &live)?;
         let why = "rows as declared can't go into it".to_owned();
         Some(Finding { code: "PH-0044", severity: Severity::Refuse, what, why, mend })
     });
@@ -25,17 +24,24 @@ pub(super) async fn differences(
 
 /// `DESCRIBE` spreads named tuples over lines, the catalogue does not.
 fn on_one_line(column_type: &str) -> String {
-    column_type.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(")
+    // Not inside a line: an enum's names may hold any spaces.
+    column_type.lines().map(str::trim).fold(String::new(), |line, part| {
+        let gap = if line.is_empty() || line.ends_with('(') { "" } else { " " };
+        line + gap + part
+    })
 }
 
 /// What is wrong with one column, and what mends it.
-fn difference(
-    table: &TableName,
-    wanted: (&str, &str),
-    found: Option<&LiveColumn>,
-) -> Option<(String, String)> {
+fn difference(table: &TableName, wanted: (&str, &str), live: &[LiveColumn]) -> Option<(String, String)> {
     let (name, wanted_type) = wanted;
-    let Some(found) = found else {
+    let Some(found) = live.iter().find(|column| column.name == name) else {
+        if let Some(whole) = unflattened(name, live) {
+            let what = format!(
+                "column {} of {table} is one column, not one for each element",
+                quote::name(&whole.name)
+            );
+            return Some((what, format!("declare it as {}", without_nested(&whole.column_type))));
+        }
         let mend = ddl::add_column(&table.database, &table.table, wanted);
         return Some((format!("column {} of {table} is missing", quote::name(name)), mend));
     };
@@ -57,16 +63,31 @@ fn difference(
 /// Whether a live column holds every value of the declared type unchanged: the same type, also with
 /// `LowCardinality` or `Nullable` around it, or another time zone to show it in.
 fn takes(live: &str, wanted: &str) -> bool {
-    let (live, wanted) =
-        (without_zone(&without_dictionaries(live)), without_zone(&without_dictionaries(wanted)));
+    let plain = |column_type: &str| without_zone(&without_dictionaries(&without_nested(column_type)));
+    let (live, wanted) = (plain(live), plain(wanted));
     let inner = live.strip_prefix("Nullable(").and_then(|live| live.strip_suffix(')'));
     live == wanted || inner == Some(wanted.as_str())
 }
 
+/// The column of a table made with `flatten_nested = 0` that holds what `n.a` would.
+fn unflattened<'a>(name: &str, live: &'a [LiveColumn]) -> Option<&'a LiveColumn> {
+    let (nested, _) = name.split_once('.')?;
+    live.iter().find(|column| column.name == nested)
+}
+
 fn without_dictionaries(text: &str) -> String {
-    const OPENING: &str = "LowCardinality(";
-    let Some(start) = text.find(OPENING) else { return text.to_owned() };
-    let inside = &text[start + OPENING.len()..];
+    replaced(text, ("LowCardinality(", ""), "")
+}
+
+/// `Nested(…)` as what it is inside other types: `Array(Tuple(…))`.
+fn without_nested(text: &str) -> String {
+    replaced(text, ("Nested(", "Array(Tuple("), "))")
+}
+
+/// A type with what opens with the first text, and its parenthesis, in the form of the other two.
+fn replaced(text: &str, (opening, open): (&str, &str), closed: &str) -> String {
+    let Some(start) = text.find(opening) else { return text.to_owned() };
+    let inside = &text[start + opening.len()..];
     let mut depth = 1_usize;
     let close = inside.find(|letter| {
         depth = match letter {
@@ -77,7 +98,8 @@ fn without_dictionaries(text: &str) -> String {
         depth == 0
     });
     let Some(close) = close else { return text.to_owned() };
-    without_dictionaries(&format!("{}{}{}", &text[..start], &inside[..close], &inside[close + 1..]))
+    let rest = format!("{}{closed}{}", &inside[..close], &inside[close + 1..]);
+    format!("{}{open}{}", &text[..start], replaced(&rest, (opening, open), closed))
 }
 
 /// `DateTime64(3, 'UTC')` and `DateTime('UTC')` without their zones.
@@ -112,6 +134,27 @@ mod tests {
     fn a_tuple_spread_over_lines_is_the_same_type() {
         let spread = "Array(Tuple(\n    name String,\n    value Nullable(String)))";
         assert_eq!(on_one_line(spread), "Array(Tuple(name String, value Nullable(String)))");
+        assert_eq!(on_one_line("Enum8('a  b( c' = 1)"), "Enum8('a  b( c' = 1)");
+    }
+
+    #[test]
+    fn a_nested_that_is_one_column_is_told_apart_from_a_missing_one() {
+        let table = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        let column = |name: &str, column_type: &str| LiveColumn {
+            name: name.to_owned(),
+            column_type: column_type.to_owned(),
+            default_kind: String::new(),
+            default_expression: String::new(),
+        };
+        let wanted = ("n.a", "Array(UInt8)");
+        let of = |live: &[LiveColumn]| difference(&table, wanted, live);
+        assert_eq!(of(&[column("n.a", "Array(UInt8)")]), None);
+        let (what, mend) = of(&[column("n", "Nested(a UInt8, b String)")]).expect("a difference");
+        assert_eq!(what, "column n of d.t is one column, not one for each element");
+        assert_eq!(mend, "declare it as Array(Tuple(a UInt8, b String))");
+        let (what, mend) = of(&[column("n.b", "Array(String)")]).expect("a difference");
+        assert_eq!(what, "column `n.a` of d.t is missing");
+        assert_eq!(mend, "ALTER TABLE d.t ADD COLUMN `n.a` Array(UInt8)");
     }
 
     #[test]
@@ -138,6 +181,17 @@ mod tests {
             ("Decimal(9, 2)", "Decimal(9, 3)", false),
             ("Enum8('a' = 1)", "String", false),
             ("Array(Nullable(String))", "Array(String)", false),
+            ("Array(LowCardinality(String))", "Array(LowCardinality(String))", true),
+            ("Nested(a UInt8, b Nested(c String))", "Array(Tuple(a UInt8, b Array(Tuple(c String))))", true),
+            (
+                "Tuple(a LowCardinality(String), b Nested(c UInt8))",
+                "Tuple(a String, b Array(Tuple(c UInt8)))",
+                true,
+            ),
+            ("Tuple(a UInt8)", "Tuple(b UInt8)", false),
+            ("Nullable(JSON)", "JSON", true),
+            ("JSON(a UInt8)", "JSON", false),
+            ("String", "JSON", false),
         ] {
             assert_eq!(takes(live, wanted), takes_it, "{live} for {wanted}");
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Finding, Severity};
+use super::{Expected, Finding, Severity};
 use crate::client::{Client, QueryError};
 use crate::exception::Kind;
-use crate::insert::exact_settings;
-use crate::quote;
+use crate::insert::{exact_settings, json_settings};
+use crate::{quote, wire_type};
 
 #[derive(Deserialize)]
 struct Effective {
@@ -20,14 +20,17 @@ struct Effective {
 pub(super) async fn ineffective(
     client: &Client,
     url_index: usize,
-    given: &BTreeMap<String, String>,
+    expected: &Expected<'_>,
 ) -> Result<Vec<Finding>, QueryError> {
     let known = client.known_settings(url_index).await?;
-    let exact: BTreeMap<_, _> = exact_settings(&known).collect();
+    let mut exact: BTreeMap<_, _> = exact_settings(&known).collect();
+    if expected.columns.iter().any(|(_, column_type)| wire_type::holds_json(column_type)) {
+        exact.extend(json_settings(&known));
+    }
     let names: Vec<_> = exact.keys().map(|name| quote::text(name)).collect();
     let sql = format!("SELECT name, value FROM system.settings WHERE name IN ({})", names.join(", "));
     let mut query = client.query(&sql).at(url_index);
-    for (name, value) in given.iter().filter(|(name, _)| !exact.contains_key(name.as_str())) {
+    for (name, value) in expected.settings.iter().filter(|(name, _)| !exact.contains_key(name.as_str())) {
         query = query.setting(name, value);
     }
     for (name, value) in exact.iter().filter(|(name, _)| **name != "wait_end_of_query") {

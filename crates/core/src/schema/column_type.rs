@@ -263,11 +263,18 @@ mod tests {
             "Enum8('a' = -1, 'it\\'s, (so)' = 2)",
             "Enum16('a' = 1000)",
             "FixedString(16)",
+            "LowCardinality(Nullable(FixedString(2)))",
             "Tuple(UInt8, Array(String))",
             "Tuple(a UInt8, `b c` Tuple(String, IPv6))",
             "Nested(a UInt256, b Date32)",
             "JSON",
             "JSON(max_dynamic_paths=8)",
+            "JSON(max_dynamic_paths=0, max_dynamic_types=254)",
+            "Nullable(JSON)",
+            "LowCardinality(UUID)",
+            "LowCardinality(Nullable(UUID))",
+            "Map(LowCardinality(String), Array(Tuple(a JSON, b Nested(c Array(Nullable(UInt8))))))",
+            "Tuple(`it\\`s` UInt8, A UInt8, a UInt8)",
         ] {
             assert_eq!(text.parse::<ColumnType>().expect(text).to_string(), text);
         }
@@ -294,6 +301,24 @@ mod tests {
             "Tuple(a UInt8, a String)",
             "Nested(UInt8)",
             "Nullable(Tuple(UInt8))",
+            "Nullable(Nested(a UInt8))",
+            "Tuple(null UInt8)",
+            "Tuple(`` UInt8)",
+            "Tuple(`a.b` UInt8, a Tuple(b UInt8))",
+            "Nested(`a.b` UInt8)",
+            "Nested()",
+            "Map(Tuple(String), String)",
+            "Map(JSON, String)",
+            "LowCardinality(UInt64)",
+            "LowCardinality(IPv6)",
+            "LowCardinality(LowCardinality(String))",
+            "JSON(a UInt8)",
+            "JSON(SKIP a)",
+            "JSON()",
+            "JSON(max_dynamic_paths=10001)",
+            "JSON(max_dynamic_types=31)",
+            "JSON(max_dynamic_types=255)",
+            "JSON(max_dynamic_paths=1, max_dynamic_paths=2)",
         ] {
             assert!(text.parse::<ColumnType>().is_err(), "{text}");
         }

@@ -131,9 +131,11 @@ fn column_type(text: &Scalar, place: Place, path: &str, walk: &Walk<'_>) -> Opti
                     "write `LowCardinality(Nullable(String))`"
                 }
                 ("Nullable", _) => {
-                    "remove `Nullable`; an absent array or map is written as an empty one by a `default`"
+                    "remove `Nullable`; an absent array, map or tuple is written by a `default`"
                 }
-                ("LowCardinality", _) => "`LowCardinality` holds `String` or `Nullable(String)`",
+                ("LowCardinality", _) => {
+                    "`LowCardinality` holds `String`, `FixedString(N)` or `UUID`, or one of them in `Nullable`"
+                }
                 _ => "",
             };
             Wrong::new(format!("is not a type: `{outer}` can't hold `{inner}`"), suggestion)
@@ -170,25 +172,7 @@ const OTHER_NAMES: [(&str, &str); 22] = [
 ];
 
 /// Types of ClickHouse that pumphouse does not write yet, with the nearest it does.
-const LATER_TYPES: [(&str, &str); 17] = [
-    ("Int128", "Decimal(38, 0)"),
-    ("Int256", "Decimal(76, 0)"),
-    ("UInt128", "Decimal(38, 0)"),
-    ("UInt256", "Decimal(76, 0)"),
-    ("Date32", "Date` or `DateTime64(0)"),
-    ("Enum", "LowCardinality(String)"),
-    ("Enum8", "LowCardinality(String)"),
-    ("Enum16", "LowCardinality(String)"),
-    ("FixedString", "String"),
-    ("IPv4", "String"),
-    ("IPv6", "String"),
-    ("JSON", "String` or `Map(String, String)"),
-    ("Object", "Map(String, String)"),
-    ("Tuple", "Map(String, String)"),
-    ("Nested", "Array(String)"),
-    ("Variant", "String"),
-    ("Dynamic", "String"),
-];
+const LATER_TYPES: [(&str, &str); 3] = [("Object", "JSON"), ("Variant", "String"), ("Dynamic", "String")];
 
 fn suggested_type(written: &str) -> String {
     let name = written.split('(').next().unwrap_or(written).trim();
@@ -219,6 +203,8 @@ fn unknown_zone(column_type: &ColumnType) -> Option<&str> {
             unknown_zone(inner)
         }
         ColumnType::Map(key, value) => unknown_zone(key).or_else(|| unknown_zone(value)),
+        ColumnType::Tuple(elements) => elements.iter().find_map(|(_, of)| unknown_zone(of)),
+        ColumnType::Nested(elements) => elements.iter().find_map(|(_, of)| unknown_zone(of)),
         _ => None,
     }
 }
@@ -226,11 +212,16 @@ fn unknown_zone(column_type: &ColumnType) -> Option<&str> {
 /// Whether a date or time stands anywhere in the type.
 fn holds_time(column_type: &ColumnType) -> bool {
     match column_type {
-        ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::DateTime64 { .. } => true,
+        ColumnType::Date
+        | ColumnType::Date32
+        | ColumnType::DateTime { .. }
+        | ColumnType::DateTime64 { .. } => true,
         ColumnType::LowCardinality(inner) | ColumnType::Nullable(inner) | ColumnType::Array(inner) => {
             holds_time(inner)
         }
         ColumnType::Map(key, value) => holds_time(key) || holds_time(value),
+        ColumnType::Tuple(elements) => elements.iter().any(|(_, of)| holds_time(of)),
+        ColumnType::Nested(elements) => elements.iter().any(|(_, of)| holds_time(of)),
         _ => false,
     }
 }
@@ -253,7 +244,7 @@ mod tests {
             let Err(UnknownType::Name(name)) = written.parse::<ColumnType>() else { panic!("{written}") };
             assert_eq!(suggested_type(&name), suggestion, "{written}");
         }
-        assert!(suggested_type("IPv6").contains("does not write it"));
+        assert!(suggested_type("Variant(String)").contains("does not write it"));
         assert!(suggested_type("Geometry").contains("the types are"));
     }
 

@@ -1,10 +1,12 @@
 //! The default of a column: what was written becomes the JSON value a record would have held, or is told to be
 //! no value of the column's type. Does not decode; the decoder gives the default the same treatment as a field.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use pumphouse_core::schema::ColumnType;
 use serde_json::{Number, Value};
 
-use super::said::{Node, Said, Scalar};
+use super::said::{Entry, Node, Said, Scalar};
 use super::scalar::Wrong;
 use super::settings::EpochUnit;
 use super::walk::Section;
@@ -60,10 +62,88 @@ fn value_of(node: &Node, column_type: &ColumnType, epoch: Option<EpochUnit>) -> 
             .map(|entry| Ok((entry.name.clone(), value_of(&entry.node, inner, epoch)?)))
             .collect::<Result<_, _>>()
             .map(Value::Object),
-        (_, ColumnType::Array(_)) => wrong("it has to be a list", "for example `default: []`"),
+        (Said::Map(entries), ColumnType::Tuple(elements)) if is_named(elements) => {
+            by_name(entries, elements, epoch)
+        }
+        (Said::List(nodes), ColumnType::Tuple(elements)) if !is_named(elements) => {
+            by_place(nodes, elements, epoch)
+        }
+        (Said::List(nodes), ColumnType::Nested(elements)) => {
+            let elements: Vec<_> =
+                elements.iter().map(|(name, of)| (Some(name.clone()), of.clone())).collect();
+            let object = ColumnType::Tuple(elements);
+            nodes
+                .iter()
+                .map(|node| value_of(node, &object, epoch))
+                .collect::<Result<_, _>>()
+                .map(Value::Array)
+        }
+        (Said::Map(_), ColumnType::Json(_)) => any(node),
+        (_, ColumnType::Array(_) | ColumnType::Nested(_)) => {
+            wrong("it has to be a list", "for example `default: []`")
+        }
+        (_, ColumnType::Tuple(elements)) if is_named(elements) => {
+            wrong("it has to be a map", "write a map with the elements' names")
+        }
+        (_, ColumnType::Tuple(_)) => {
+            wrong("it has to be a list", "write a list with a value for each element")
+        }
+        (_, ColumnType::Json(_)) => wrong("it has to be a map", "for example `default: {}`"),
         (_, ColumnType::Map(..)) => wrong("it has to be a map", "for example `default: {}`"),
         (Said::Text(text), column_type) => scalar(text, column_type, epoch),
         (other, _) => wrong(format!("found {}", other.noun()), "write a single value"),
+    }
+}
+
+/// The elements of a tuple: names, where all of them have one, and types.
+type Elements = [(Option<String>, ColumnType)];
+
+fn is_named(elements: &Elements) -> bool {
+    elements.iter().all(|(name, _)| name.is_some())
+}
+
+fn by_name(entries: &[Entry], elements: &Elements, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    let missing = elements.iter().find(|(name, of)| {
+        !of.is_nullable() && !entries.iter().any(|entry| Some(&entry.name) == name.as_ref())
+    });
+    if let Some((Some(name), _)) = missing {
+        return wrong(format!("the element `{name}` is missing"), "write it, or make it `Nullable(…)`");
+    }
+    let fields = entries.iter().map(|entry| {
+        let element = elements.iter().find(|(name, _)| name.as_ref() == Some(&entry.name));
+        match element {
+            Some((_, of)) => Ok((entry.name.clone(), value_of(&entry.node, of, epoch)?)),
+            None => wrong(format!("`{}` is no element of it", entry.name), "remove it"),
+        }
+    });
+    fields.collect::<Result<_, _>>().map(Value::Object)
+}
+
+fn by_place(nodes: &[Node], elements: &Elements, epoch: Option<EpochUnit>) -> Result<Value, NoValue> {
+    if nodes.len() != elements.len() {
+        return wrong(format!("it has to have {} values", elements.len()), "write a value for each element");
+    }
+    let values = nodes.iter().zip(elements).map(|(node, (_, of))| value_of(node, of, epoch));
+    values.collect::<Result<_, _>>().map(Value::Array)
+}
+
+/// A value of any shape, as for JSON: a plain text that is a JSON number or truth value is one.
+fn any(node: &Node) -> Result<Value, NoValue> {
+    match &node.said {
+        Said::Broken => Err(NoValue::Told),
+        Said::Nothing => Ok(Value::Null),
+        Said::List(nodes) => nodes.iter().map(any).collect::<Result<_, _>>().map(Value::Array),
+        Said::Map(entries) => {
+            let fields = entries.iter().map(|entry| Ok((entry.name.clone(), any(&entry.node)?)));
+            fields.collect::<Result<_, _>>().map(Value::Object)
+        }
+        Said::Text(text) if text.plain && !text.expanded && is_bool(&text.text) => {
+            Ok(Value::Bool(text.text == "true"))
+        }
+        Said::Text(text) => {
+            let number = json_number(&text.text).filter(|_| text.plain && !text.expanded);
+            Ok(number.map_or_else(|| Value::from(text.text.as_str()), Value::Number))
+        }
     }
 }
 
@@ -75,19 +155,25 @@ fn scalar(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> 
             "false" => Ok(Value::Bool(false)),
             _ => wrong("it is neither `true` nor `false`", ""),
         },
-        ColumnType::String => {
+        ColumnType::String | ColumnType::FixedString(_) => {
             let is_other =
                 text.plain && !text.expanded && (json_number(written).is_some() || is_bool(written));
-            if is_other { wrong("it is not a text", "put it in quotes") } else { Ok(Value::from(written)) }
+            if is_other { wrong("it is not a text", "put it in quotes") } else { words(written, column_type) }
         }
+        ColumnType::Enum8(_) | ColumnType::Enum16(_) => words(written, column_type),
+        ColumnType::Ipv4 | ColumnType::Ipv6 => address(written, column_type),
         ColumnType::Uuid if is_uuid(written) => Ok(Value::from(written)),
         ColumnType::Uuid => wrong("it has not the form 8-4-4-4-12", ""),
-        ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::DateTime64 { .. } => {
-            time(text, column_type, epoch)
-        }
+        ColumnType::Date
+        | ColumnType::Date32
+        | ColumnType::DateTime { .. }
+        | ColumnType::DateTime64 { .. } => time(text, column_type, epoch),
         ColumnType::Decimal { precision, scale } => decimal(text, *precision, *scale),
         _ if !text.plain => wrong("a text is not a number", "remove the quotes"),
         ColumnType::Float32 | ColumnType::Float64 => float(written, column_type),
+        ColumnType::Int128 | ColumnType::Int256 | ColumnType::UInt128 | ColumnType::UInt256 => {
+            wide(written, column_type)
+        }
         integer => whole(written, integer),
     }
 }
@@ -135,6 +221,52 @@ fn whole(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
 }
 
 /// Kept as a text: JSON numbers would lose digits on the way.
+fn wide(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let (negative, digits) = written.strip_prefix('-').map_or((false, written), |digits| (true, digits));
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.is_empty();
+    if !is_whole || (digits.starts_with('0') && digits != "0") {
+        return wrong("it is not a whole number", "");
+    }
+    let (most, least) = match column_type {
+        ColumnType::Int128 => (INT_128_MAX, Some(INT_128_MIN)),
+        ColumnType::Int256 => (INT_256_MAX, Some(INT_256_MIN)),
+        ColumnType::UInt128 => (UINT_128_MAX, None),
+        _ => (UINT_256_MAX, None),
+    };
+    let limit = if negative { least.unwrap_or("0") } else { most };
+    if (digits.len(), digits) > (limit.len(), limit) {
+        return wrong("it is out of range", "");
+    }
+    Ok(Value::from(written))
+}
+
+const INT_128_MAX: &str = "170141183460469231731687303715884105727";
+const INT_128_MIN: &str = "170141183460469231731687303715884105728";
+const UINT_128_MAX: &str = "340282366920938463463374607431768211455";
+const INT_256_MAX: &str = "57896044618658097711785492504343953926634992332820282019728792003956564819967";
+const INT_256_MIN: &str = "57896044618658097711785492504343953926634992332820282019728792003956564819968";
+const UINT_256_MAX: &str = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+
+/// A text of which the type takes only some.
+fn words(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let is_name = match column_type {
+        ColumnType::Enum8(names) => names.iter().any(|(name, _)| name == written),
+        ColumnType::Enum16(names) => names.iter().any(|(name, _)| name == written),
+        ColumnType::FixedString(bytes) if written.len() > usize::try_from(*bytes).unwrap_or(usize::MAX) => {
+            return wrong(format!("it has more than {bytes} bytes"), "");
+        }
+        _ => true,
+    };
+    if is_name { Ok(Value::from(written)) } else { wrong("it is none of its names", "write one of them") }
+}
+
+fn address(written: &str, column_type: &ColumnType) -> Result<Value, NoValue> {
+    let is_short = written.parse::<Ipv4Addr>().is_ok();
+    let is_long = *column_type == ColumnType::Ipv6 && written.parse::<Ipv6Addr>().is_ok();
+    if is_short || is_long { Ok(Value::from(written)) } else { wrong("it is not an IP address", "") }
+}
+
+/// Kept as a text: JSON numbers would lose digits on the way.
 fn decimal(text: &Scalar, precision: u8, scale: u8) -> Result<Value, NoValue> {
     let digits = text.text.strip_prefix('-').unwrap_or(&text.text);
     let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -162,7 +294,9 @@ fn time(text: &Scalar, column_type: &ColumnType, epoch: Option<EpochUnit>) -> Re
         };
     }
     let date = match column_type {
-        ColumnType::Date => written.parse::<jiff::civil::Date>().ok().filter(|_| written.len() == 10),
+        ColumnType::Date | ColumnType::Date32 => {
+            written.parse::<jiff::civil::Date>().ok().filter(|_| written.len() == 10)
+        }
         _ => date_of_time(written),
     };
     let Some(date) = date else {
@@ -221,6 +355,35 @@ mod tests {
             ("2026-11-01", "Date", "\"2026-11-01\""),
             ("2026-11-01 12:00:00", "DateTime", "\"2026-11-01 12:00:00\""),
             ("false", "Bool", "false"),
+            ("{ a: 1 }", "Tuple(a UInt8, b Nullable(String))", "{\"a\":1}"),
+            ("[1, x]", "Tuple(UInt8, String)", "[1,\"x\"]"),
+            ("[]", "Nested(a UInt8)", "[]"),
+            ("[{ a: 1, b: [] }]", "Nested(a UInt8, b Array(String))", "[{\"a\":1,\"b\":[]}]"),
+            (
+                "{ a: [{ b: [x] }] }",
+                "Map(String, Array(Tuple(b Tuple(String))))",
+                "{\"a\":[{\"b\":[\"x\"]}]}",
+            ),
+            ("{}", "JSON", "{}"),
+            (
+                "{ a: 1, b: [x, true, null, \"1\"], c: { d: 0.5 } }",
+                "JSON",
+                "{\"a\":1,\"b\":[\"x\",true,null,\"1\"],\"c\":{\"d\":0.5}}",
+            ),
+            ("2299-12-31", "Date32", "\"2299-12-31\""),
+            (INT_128_MAX, "Int128", "\"170141183460469231731687303715884105727\""),
+            (
+                "-170141183460469231731687303715884105728",
+                "Int128",
+                "\"-170141183460469231731687303715884105728\"",
+            ),
+            ("-0", "UInt256", "\"-0\""),
+            ("b", "Enum8('a' = 1, 'b' = 2)", "\"b\""),
+            ("5", "Enum16('5' = 1)", "\"5\""),
+            ("EUR", "LowCardinality(FixedString(3))", "\"EUR\""),
+            ("0.0.0.0", "IPv4", "\"0.0.0.0\""),
+            ("\"::1\"", "IPv6", "\"::1\""),
+            ("192.0.2.1", "Nullable(IPv6)", "\"192.0.2.1\""),
         ] {
             assert_eq!(
                 value(yaml, column_type).map(|value| value.to_string()),
@@ -256,6 +419,31 @@ mod tests {
             ("[a, null]", "Array(String)"),
             ("{ a: b }", "String"),
             ("1234", "UUID"),
+            ("{}", "Tuple(a UInt8)"),
+            ("{ a: 1, c: 2 }", "Tuple(a UInt8, b Nullable(String))"),
+            ("{ a: x }", "Tuple(a UInt8)"),
+            ("[1]", "Tuple(a UInt8)"),
+            ("[1]", "Tuple(UInt8, UInt8)"),
+            ("{ a: 1 }", "Tuple(UInt8)"),
+            ("{}", "Nested(a UInt8)"),
+            ("[{}]", "Nested(a UInt8)"),
+            ("[]", "JSON"),
+            ("x", "JSON"),
+            ("null", "JSON"),
+            ("2300-01-01", "Date32"),
+            ("1899-12-31", "Date32"),
+            ("170141183460469231731687303715884105728", "Int128"),
+            ("-170141183460469231731687303715884105729", "Int128"),
+            ("-1", "UInt128"),
+            ("007", "UInt256"),
+            ("1.0", "Int256"),
+            ("115792089237316195423570985008687907853269984665640564039457584007913129639936", "UInt256"),
+            ("c", "Enum8('a' = 1, 'b' = 2)"),
+            ("1", "Enum8('a' = 1, 'b' = 2)"),
+            ("EURO", "FixedString(3)"),
+            ("192.168.010.001", "IPv4"),
+            ("\"::1\"", "IPv4"),
+            ("localhost", "IPv6"),
         ] {
             assert!(value(yaml, column_type).is_err(), "{yaml} for {column_type}");
         }

@@ -9,50 +9,71 @@ pub(super) const STREAM: &[Key] = &[
     Key::new("from", Kind::Section(FROM), Required)
         .doc("Where the records come from.")
         .example("{ topic: app.requests }"),
-    Key::new("columns", Kind::Columns(COLUMN), Required)
+    Key::new("values", Kind::Choice(choice(&["one", "lines", "array"])), Is("one"))
         .doc(
-            "The columns of the table and their ClickHouse types, in order. A type alone reads the \
-             field of the column's name; a map says more.",
+            "What one Kafka message holds: one record, a record on each line, or a JSON array of records. A record \
+             that is bad is a dead letter alone; its neighbours arrive.",
         )
-        .example("{ ts: DateTime64(3), service: LowCardinality(String) }"),
-    Key::new("table", Kind::Section(TABLE), Required)
-        .doc("The table that the rows go to.")
+        .example("lines"),
+    Key::new("tombstones", Kind::Choice(choice(&["filter", "dead_letter"])), Is("filter"))
+        .doc("What a message without a value stands for: nothing, or a record that is missing (PH-0115).")
+        .example("dead_letter"),
+    Key::new("numbers", Kind::Choice(choice(&["strict", "coerce"])), Is("strict"))
+        .doc(
+            "Whether a value of another kind may stand for a column's, where nothing is lost: a text for a number, \
+             a number for a text. Strictly it may not, and the record is a dead letter.",
+        )
+        .example("coerce"),
+    Key::new("schema", Kind::Text, Absent("records are judged by the columns alone"))
+        .doc(
+            "A JSON Schema that every record has to satisfy before it is decoded (PH-0120): a file, named from \
+             where the configuration is.",
+        )
+        .example("requests.schema.json"),
+    COLUMNS.doc(
+        "The columns and their ClickHouse types, in order. A type alone reads the field of the column's name; a map \
+         says more. With `tables` they come first in every table.",
+    ),
+    UNKNOWN_FIELDS.doc("What becomes of fields that no column reads."),
+    Key::new("table", Kind::Section(TABLE), Absent("`tables` says where the rows go"))
+        .doc("The one table that the rows go to. Either it or `tables` has to be there.")
         .example("{ order_by: [service, ts] }"),
-    Key::new("rollups", Kind::Named("rollup", ROLLUP), Absent("none"))
-        .doc("Materialized views with a target table each, exact on a retry like the table itself."),
+    ROLLUPS,
+    Key::new("tables", Kind::Named("table", TABLES), Absent("there is one table, `table`")).doc(
+        "Several tables, 1 to 64, by name. A record goes to each whose `when` it meets; one that meets none is \
+         filtered. A record that is bad for one of them is a dead letter for that one.",
+    ),
     Key::new("batch", Kind::Section(BATCH), Absent("every key its default"))
         .doc("When a batch closes: at the first limit it reaches."),
     Key::new("dead_letters", Kind::Section(DEAD_LETTERS), Absent("every key its default"))
         .doc("What becomes of records that can't become a row."),
     Key::new("lineage", Kind::SectionOrOff(LINEAGE), Absent("on, with the names below")).doc(
-        "Names of the three columns that say where a row came from. `false` leaves them out; then \
+        "Names of the columns that say where a row came from. `false` leaves them out; then \
              audit and the repair of old claims can't work.",
     ),
-    Key::new(
-        "numbers",
-        Kind::Choice(Choice { now: &["strict"], also: &[], later: &["coerce"] }),
-        Is("strict"),
-    )
-    .doc(
-        "Whether a text may stand for a number. Strictly: it may not, and the record is a dead \
-             letter.",
-    )
-    .example("strict"),
-    Key::new(
-        "unknown_fields",
-        Kind::Choice(Choice { now: &["ignore"], also: &[], later: &["keep_in"] }),
-        Is("ignore"),
-    )
-    .doc("What becomes of fields that no column reads.")
-    .example("ignore"),
-    Key::new(
-        "values",
-        Kind::Choice(Choice { now: &["one"], also: &[], later: &["lines", "array"] }),
-        Is("one"),
-    )
-    .doc("What one Kafka message holds: one record.")
-    .example("one"),
 ];
+
+const fn choice(now: &'static [&'static str]) -> Choice {
+    Choice { now, also: &[], later: &[] }
+}
+
+const COLUMNS: Key =
+    Key::new("columns", Kind::Columns(COLUMN), Absent("the tables declare all of their own"))
+        .example("{ ts: DateTime64(3), service: LowCardinality(String) }");
+
+const UNKNOWN_FIELDS: Key =
+    Key::new("unknown_fields", Kind::WordOr("ignore", KEEP_IN), Is("ignore")).example("ignore");
+
+/// `unknown_fields`, the form with a map.
+pub(super) const KEEP_IN: &[Key] = &[Key::new("keep_in", Kind::Text, Required)
+    .doc(
+        "The column of type `JSON` that gets them, each under its name. It is declared without `from` and \
+         `default`: no field of the record is read into it.",
+    )
+    .example("rest")];
+
+const ROLLUPS: Key = Key::new("rollups", Kind::Named("rollup", ROLLUP), Absent("none"))
+    .doc("Materialized views with a target table each, exact on a retry like the table itself.");
 
 const FROM: &[Key] = &[
     Key::new("topic", Kind::Text, Required).doc("The Kafka topic.").example("app.requests"),
@@ -95,23 +116,61 @@ const EPOCH: Choice = Choice {
     later: &[],
 };
 
+/// `streams.<stream>.table`
 const TABLE: &[Key] = &[
     Key::new("name", Kind::Text, Absent("the stream's name"))
         .doc("The table: `name`, or `database.name`.")
         .example("requests"),
-    Key::new("order_by", Kind::Texts, Required)
-        .doc("Sorting key: columns or expressions, the one filtered by most first.")
-        .example("[service, endpoint, ts]"),
-    Key::new("partition_by", Kind::Text, Absent("one partition"))
-        .doc(
-            "Partition key: an expression of the row alone. Keep it coarse, a month rather than a \
-             day: each insert makes a part per partition it touches.",
-        )
-        .example("toYYYYMM(ts)"),
-    Key::new("ttl", Kind::Text, Absent("rows are kept"))
-        .doc("When rows are removed: an expression.")
-        .example("ts + INTERVAL 13 MONTH"),
+    ORDER_BY,
+    PARTITION_BY,
+    TTL,
 ];
+
+/// `streams.<stream>.tables.<table>`
+pub(super) const TABLES: &[Key] = &[
+    Key::new("when", Kind::When, Absent("every record"))
+        .doc(
+            "The records that the table takes: paths into the record with what is asked of the field, all of which \
+             have to hold. A text, number or boolean is equal to it; a list is any of them; `{ not: … }` is none of \
+             them; `{ exists: true }` or `{ exists: false }` asks whether it is there and not null. `otherwise` is \
+             for the records that no other table with conditions takes.",
+        )
+        .example("{ kind: click, geo.country: [de, fr] }"),
+    Key::new("name", Kind::Text, Absent("its name in `tables`"))
+        .doc("The table: `name`, or `database.name`.")
+        .example("clicks"),
+    COLUMNS.doc("The table's own columns, after those of the stream."),
+    UNKNOWN_FIELDS.doc("What becomes of fields that no column of this table reads; without it, as the stream says."),
+    ORDER_BY,
+    PARTITION_BY,
+    TTL,
+    ROLLUPS,
+];
+
+/// What is asked of a field in `when`, the form with a map.
+pub(super) const ASKED: &[Key] = &[
+    Key::new("not", Kind::Json, Absent("any value"))
+        .doc("The field is equal to none of these; a missing one is equal to none.")
+        .example("bot"),
+    Key::new("exists", Kind::Flag, Absent("it may be missing"))
+        .doc("Whether the field is there and not null.")
+        .example("true"),
+];
+
+const ORDER_BY: Key = Key::new("order_by", Kind::Texts, Required)
+    .doc("Sorting key: columns or expressions, the one filtered by most first.")
+    .example("[service, endpoint, ts]");
+
+const PARTITION_BY: Key = Key::new("partition_by", Kind::Text, Absent("one partition"))
+    .doc(
+        "Partition key: an expression of the row alone. Keep it coarse, a month rather than a \
+             day: each insert makes a part per partition it touches.",
+    )
+    .example("toYYYYMM(ts)");
+
+const TTL: Key = Key::new("ttl", Kind::Text, Absent("rows are kept"))
+    .doc("When rows are removed: an expression.")
+    .example("ts + INTERVAL 13 MONTH");
 
 pub(super) const ROLLUP: &[Key] = &[
     Key::new("every", Kind::Text, Required)
@@ -151,12 +210,13 @@ const DEAD_LETTERS: &[Key] = &[
              Without it they are counted and gone.",
         )
         .example("true"),
-    Key::new("topic", Kind::Text, Absent("none"))
+    Key::new("topic", Kind::TextOrNull, Absent("none"))
         .doc(
-            "A Kafka topic for them, beside the table. It has to be there, and offsets pass a record only when \
-             the topic has its letter; a letter may come twice there, under the same key.",
+            "A Kafka topic that gets them too, with their reason in headers; none that a stream of this file \
+             reads. It has to be there, and offsets pass a record only when the topic has its letter; a letter may \
+             come twice there, under the same key.",
         )
-        .example("app.requests.dead"),
+        .example("requests.dead"),
 ];
 
 const LINEAGE: &[Key] = &[
@@ -170,4 +230,7 @@ const LINEAGE: &[Key] = &[
              batch, and on a retry.",
         )
         .example("_ingested_at"),
+    Key::new("index", Kind::Text, Is("_index"))
+        .doc("Column of the record's place in its message, `UInt32`; only where `values` is not `one`.")
+        .example("_index"),
 ];

@@ -10,6 +10,7 @@ use super::walk::Walk;
 const PATH: &str = "clickhouse.settings";
 
 const TOKEN: &str = "each insert carries a token of its own, by which a retry is recognised";
+const JSON: &str = "columns of type JSON keep what a record says only under pumphouse's own";
 const ONE_BLOCK: &str = "an insert has to stay one block, or a retry would not be recognised whole";
 
 /// Settings that are refused: name or `prefix*`, and why.
@@ -42,6 +43,11 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("input_format_allow_errors_num", "rows would be dropped without a trace"),
     ("input_format_allow_errors_ratio", "rows would be dropped without a trace"),
     ("input_format_null_as_default", "a missing value would silently become a default"),
+    ("input_format_json_", JSON),
+    ("input_format_try_infer_", JSON),
+    ("json_type_escape_dots_in_keys", JSON),
+    ("schema_inference_make_columns_nullable", JSON),
+    ("type_json_", JSON),
     ("query_id", "pumphouse names its queries, to find them again"),
     ("readonly", "inserts have to write"),
 ];

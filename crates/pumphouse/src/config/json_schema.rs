@@ -80,8 +80,29 @@ fn kind(kind: &Kind) -> Value {
             ],
         }),
         Kind::Json => json!({}),
-        Kind::Later => json!({ "type": "null" }),
+        Kind::TextOrNull => json!({ "type": ["string", "null"] }),
+        Kind::WordOr(word, keys) => {
+            json!({ "anyOf": [or_variable(&json!({ "const": word })), section(keys)] })
+        }
+        Kind::When => json!({ "anyOf": [or_variable(&json!({ "const": "otherwise" })), when(&single)] }),
     }
+}
+
+/// Conditions: what is asked of each field.
+fn when(single: &Value) -> Value {
+    let any_of = json!({ "anyOf": [single, { "type": "array", "items": single, "minItems": 1 }] });
+    let exists = or_variable(&json!({ "type": "boolean" }));
+    let asked = json!({
+        "type": "object",
+        "properties": { "not": any_of, "exists": exists },
+        "additionalProperties": false,
+        "minProperties": 1,
+    });
+    let mut fields = named(&json!({ "anyOf": [any_of, asked] }));
+    if let Value::Object(object) = &mut fields {
+        object.insert("minProperties".to_owned(), Value::from(1));
+    }
+    fields
 }
 
 fn named(each: &Value) -> Value {

@@ -68,8 +68,12 @@ pub(super) enum Kind {
     ColumnType,
     /// Any value, as JSON would hold it.
     Json,
-    /// Nothing yet: only `null` is accepted.
-    Later,
+    /// A text, or `null` for none.
+    TextOrNull,
+    /// This word, or a map with the keys declared.
+    WordOr(&'static str, &'static [Key]),
+    /// `otherwise`, or a map of paths into the record to what is asked of the field.
+    When,
 }
 
 /// The words of a choice.
@@ -99,9 +103,11 @@ impl Key {
     /// The keys of the map that this key holds.
     pub(super) fn inner(&self) -> Option<&'static [Key]> {
         match self.kind {
-            Kind::Section(keys) | Kind::SectionOrOff(keys) | Kind::Named(_, keys) | Kind::Columns(keys) => {
-                Some(keys)
-            }
+            Kind::Section(keys)
+            | Kind::SectionOrOff(keys)
+            | Kind::Named(_, keys)
+            | Kind::Columns(keys)
+            | Kind::WordOr(_, keys) => Some(keys),
             _ => None,
         }
     }
@@ -136,7 +142,12 @@ impl Kind {
             Self::StartFrom => "`earliest`, `latest` or a time such as `2026-11-01T00:00:00Z`".to_owned(),
             Self::ColumnType => "a ClickHouse type such as `LowCardinality(String)`".to_owned(),
             Self::Json => "a value".to_owned(),
-            Self::Later => "nothing: not available in this version".to_owned(),
+            Self::TextOrNull => "a text, or `null`".to_owned(),
+            Self::WordOr(word, keys) => {
+                let key = keys.first().map_or("", |key| key.name);
+                format!("`{word}`, or `{{ {key}: … }}`")
+            }
+            Self::When => "`otherwise`, or a map of paths into the record to values".to_owned(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use super::declared::FILE;
 use super::said::{Entry, Node, Place, Said, Scalar};
+use super::schema_file::Files;
 use super::settings::{
     ClickHouse, Compression, Kafka, Listen, LogFormat, Process, Secret, Settings, Stream, Table,
 };
@@ -21,7 +22,7 @@ const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST,
 const BATCH_BYTES_FLOOR: u64 = 1 << 20;
 
 /// What the file means; `None` after a mistake was told.
-pub(super) fn settings(root: &Node, walk: &Walk<'_>) -> Option<Settings> {
+pub(super) fn settings(root: &Node, walk: &Walk<'_>, files: Files<'_>) -> Option<Settings> {
     if matches!(root.said, Said::Nothing) {
         walk.mistake(
             Place::START,
@@ -46,12 +47,13 @@ pub(super) fn settings(root: &Node, walk: &Walk<'_>) -> Option<Settings> {
             file.place_of("streams"),
             "streams",
             "no stream",
-            "add one: a name with `from`, `columns` and `table`",
+            "add one: a name with `from`, `columns` and `table` or `tables`",
         );
     }
-    let around = around(clickhouse.as_ref(), process.as_ref(), entries.len());
+    let around = around(clickhouse.as_ref(), process.as_ref(), entries.len(), files);
     let streams: Vec<_> = entries.iter().map(|entry| stream::read(entry, &around, walk)).collect();
     tell_shared_tables(&streams, entries, walk);
+    tell_circles(entries, walk);
     let streams: Option<BTreeMap<String, Stream>> =
         streams.into_iter().map(|stream| stream.map(|stream| (stream.name.clone(), stream))).collect();
     let mut settings = Settings {
@@ -66,7 +68,12 @@ pub(super) fn settings(root: &Node, walk: &Walk<'_>) -> Option<Settings> {
 }
 
 /// A wrong part leaves its defaults to the streams, so that they are checked all the same.
-fn around(clickhouse: Option<&ClickHouse>, process: Option<&Process>, streams: usize) -> Around {
+fn around<'a>(
+    clickhouse: Option<&ClickHouse>,
+    process: Option<&Process>,
+    streams: usize,
+    files: Files<'a>,
+) -> Around<'a> {
     let database = clickhouse.map_or("default", |clickhouse| clickhouse.database.as_str()).to_owned();
     let streams = u64::try_from(streams).unwrap_or(u64::MAX).max(1);
     let per_lane = process.map_or(u64::MAX, |process| process.memory / u64::from(process.lanes.get()));
@@ -74,21 +81,52 @@ fn around(clickhouse: Option<&ClickHouse>, process: Option<&Process>, streams: u
         database,
         batch_bytes_default: (per_lane / streams).max(BATCH_BYTES_FLOOR),
         batch_bytes_max: per_lane,
+        files,
     }
 }
 
-/// Groups differ by the streams' names, so two streams may read one topic; one table has one stream.
+/// Groups differ by the streams' names, so two streams may read one topic; one table has one writer. Rollups write
+/// tables, too.
 fn tell_shared_tables(streams: &[Option<Stream>], entries: &[Entry], walk: &Walk<'_>) {
-    for (index, stream) in streams.iter().enumerate() {
+    let mut writers: BTreeMap<String, &str> = BTreeMap::new();
+    for (stream, entry) in streams.iter().zip(entries) {
         let Some(stream) = stream else { continue };
-        let tables: Vec<String> = stream.tables.iter().map(Table::full_name).collect();
-        let of_both =
-            |other: &Stream| other.tables.iter().map(Table::full_name).find(|name| tables.contains(name));
-        let shared = streams[..index].iter().flatten().find_map(|other| Some((other, of_both(other)?)));
-        if let Some((first, table)) = shared {
-            let what = format!("writes the table `{table}`, as `{}` does", first.name);
-            let path = Walk::join("streams", &stream.name);
-            walk.mistake(entries[index].place, &path, what, "give one of them another `table.name`");
+        let path = Walk::join("streams", &stream.name);
+        for name in stream.tables.iter().flat_map(written) {
+            let what = match writers.insert(name.clone(), &stream.name) {
+                None => continue,
+                Some(first) if first == stream.name => format!("writes the table `{name}` twice"),
+                Some(first) => format!("writes the table `{name}`, as `{first}` does"),
+            };
+            walk.mistake(entry.place, &path, what, "give one of them another `table.name`");
+        }
+    }
+}
+
+/// The tables that rows for a table end in: itself, and those of its rollups with their views.
+fn written(table: &Table) -> Vec<String> {
+    let target = |rollup: &String| format!("{}_{rollup}", table.full_name());
+    let targets = table.rollups.keys().map(target);
+    let views = table.rollups.keys().map(|rollup| target(rollup) + "_mv");
+    std::iter::once(table.full_name()).chain(targets).chain(views).collect()
+}
+
+/// A dead letter that is read again is a dead letter again, for ever.
+fn tell_circles(entries: &[Entry], walk: &Walk<'_>) {
+    let topic_of = |entry: &'_ Entry, keys: [&str; 2]| match &entry.node.find(&keys)?.said {
+        Said::Text(text) => Some(text.text.trim().to_owned()),
+        _ => None,
+    };
+    let read: Vec<_> =
+        entries.iter().map(|entry| (topic_of(entry, ["from", "topic"]), &entry.name)).collect();
+    for entry in entries {
+        let (keys, suggestion) = (["dead_letters", "topic"], "name a topic of its own for dead letters");
+        let Some(dead) = topic_of(entry, keys) else { continue };
+        let Some(Node { place, said: Said::Text(text) }) = entry.node.find(&keys) else { continue };
+        if let Some((_, reader)) = read.iter().find(|(topic, _)| topic.as_ref() == Some(&dead)) {
+            let path = Walk::join(&Walk::join("streams", &entry.name), &keys.join("."));
+            let what = format!("is the topic that the stream `{}` reads", Walk::join("", reader));
+            walk.wrong_value(*place, &path, text, scalar::Wrong::new(what, suggestion));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 mod column;
 mod column_default;
+mod condition;
 mod declared;
 mod declared_stream;
 mod expand;
@@ -21,8 +22,10 @@ mod revision;
 mod rollup;
 mod said;
 mod scalar;
+mod schema_file;
 pub mod settings;
 mod stream;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -32,6 +35,7 @@ pub use json_schema::json_schema;
 pub use mistake::{MISTAKE, Mistake, Mistakes, PROPERTY_REFUSED, UNREADABLE};
 pub use reference::reference_page;
 pub use revision::shape_hash;
+pub use schema_file::Files;
 pub use settings::Settings;
 
 use walk::Walk;
@@ -48,30 +52,38 @@ const FILE_MAX: u64 = 4 << 20;
 /// All mistakes of the file, or the one reason why it can't be read.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Settings, Mistakes> {
     let file_name = path.display().to_string();
-    let unreadable = |what: String, suggestion: &str| Mistakes::one(UNREADABLE, &file_name, what, suggestion);
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(error.to_string(), "give the path with `--config FILE`"))?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(unreadable("it is larger than 4 MiB".to_owned(), "is this the right file?"));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| unreadable("it is not UTF-8".to_owned(), "save it as UTF-8 text"))?;
-    parse(&file_name, &text, env)
+    let text = read_file(path).map_err(|what| {
+        let suggestion = "give the path of a YAML file in UTF-8 with `--config FILE`";
+        Mistakes::one(UNREADABLE, &file_name, what, suggestion)
+    })?;
+    let beside = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    parse_with_files(&file_name, &text, env, &|name| read_file(&beside.join(name)))
 }
 
-/// Reads a configuration from its text. `file_name` is only for mistakes.
+/// Reads a configuration from its text. `file_name` is only for mistakes; a file that the text names is not there.
 ///
 /// # Errors
 /// All mistakes of the text.
 pub fn parse(file_name: &str, text: &str, env: Env<'_>) -> Result<Settings, Mistakes> {
+    parse_with_files(file_name, text, env, &|_| Err("there are no files here".to_owned()))
+}
+
+/// Reads a configuration from its text, and the files it names by `files`.
+///
+/// # Errors
+/// All mistakes of the text, and of these files.
+pub fn parse_with_files(
+    file_name: &str,
+    text: &str,
+    env: Env<'_>,
+    files: Files<'_>,
+) -> Result<Settings, Mistakes> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let walk = Walk::new(file_name, text);
     let settings = match said::read(text) {
         Ok(mut root) => {
             expand::expand_all(&mut root, "", &walk, env);
-            meaning::settings(&root, &walk)
+            meaning::settings(&root, &walk, files)
         }
         Err(error) => {
             // No line is shown: a broken line may hold a secret anywhere.
@@ -86,4 +98,16 @@ pub fn parse(file_name: &str, text: &str, env: Env<'_>) -> Result<Settings, Mist
             Err(Mistakes::one(MISTAKE, file_name, NOT_TOLD.to_owned(), "please report this file"))
         }
     }
+}
+
+/// The text of a file, or why there is none.
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err("it is larger than 4 MiB".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }

@@ -51,11 +51,17 @@ pub fn reference_page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str(SMALLEST);
     page.push_str(VALUES);
-    for (path, key) in keys::all(FILE) {
-        describe(&mut page, &path, key);
+    for (path, key) in keys::all(FILE).iter().filter(|(path, _)| !is_described_above(path)) {
+        describe(&mut page, path, key);
     }
     page.push_str(&refusals());
     page
+}
+
+/// Whether the key is one that the stream has as well, with the same meaning.
+fn is_described_above(path: &str) -> bool {
+    let of_a_table = path.strip_prefix("streams.<stream>.tables.<table>.").unwrap_or_default();
+    ["columns.", "unknown_fields.", "rollups."].iter().any(|above| of_a_table.starts_with(above))
 }
 
 /// The smallest useful file; a test reads it.
@@ -84,6 +90,7 @@ fn value(kind: &Kind) -> String {
             "a map of column names, each to a type or to a map with the keys below".to_owned()
         }
         Kind::Named(..) => format!("{}, with the keys below", kind.expected()),
+        Kind::WordOr(word, _) => format!("`{word}`, or a map with the keys below"),
         Kind::Number(least, most) => format!("a whole number, {least} to {most}"),
         Kind::Duration(least, most) => {
             format!("a duration, {} to {}", show_duration(*least), show_duration(*most))
@@ -93,7 +100,6 @@ fn value(kind: &Kind) -> String {
             let later: Vec<String> = choice.later.iter().map(|word| format!("`{word}`")).collect();
             format!("{}; later: {}", kind.expected(), later.join(", "))
         }
-        Kind::Later => "only `null`; later: a text".to_owned(),
         _ => kind.expected(),
     }
 }

@@ -4,11 +4,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::settings::{
-    ClickHouse, Column, Compression, EpochUnit, Kafka, LogFormat, Process, Settings, StartFrom, Stream,
+    ClickHouse, Column, Compression, Condition, EpochUnit, Kafka, LogFormat, Matches, Numbers, Process,
+    Settings, StartFrom, Stream, Table, Tombstones, Values, When,
 };
 use super::{kafka_properties, scalar};
 
@@ -82,45 +83,113 @@ fn process_json(process: &Process) -> Value {
 }
 
 fn stream_json(stream: &Stream) -> Value {
-    let table = &stream.tables[0];
-    let columns: Vec<Value> = table.columns.iter().map(column_json).collect();
-    let rollups: serde_json::Map<String, Value> = table
-        .rollups
-        .iter()
-        .map(|(name, rollup)| {
-            let every = format!("{} of {}", rollup.every, rollup.time);
-            let rollup =
-                json!({ "every": every, "dimensions": rollup.dimensions, "metrics": rollup.metrics });
-            (name.clone(), rollup)
-        })
-        .collect();
-    json!({
+    let mut object = object(json!({
         "from": { "topic": stream.topic, "format": "json" },
-        "columns": columns,
-        "table": {
-            "name": format!("{}.{}", table.database, table.name),
-            "order_by": table.order_by,
-            "partition_by": table.partition_by,
-            "ttl": table.ttl,
-        },
-        "rollups": rollups,
+        "values": values_word(stream.values),
+        "tombstones": if stream.tombstones == Tombstones::Filter { "filter" } else { "dead_letter" },
+        "numbers": if stream.numbers == Numbers::Strict { "strict" } else { "coerce" },
+        "schema": stream.schema.as_ref().map(|schema| json!({ "file": schema.file, "document": schema.document })),
         "batch": {
             "freshness": duration(stream.batch.freshness),
             "rows": stream.batch.rows,
             "bytes": scalar::show_size(stream.batch.bytes.get()),
         },
-        "dead_letters": { "table": stream.dead_letters.table },
+        "dead_letters": { "table": stream.dead_letters.table, "topic": stream.dead_letters.topic },
         "lineage": lineage_json(stream),
-    })
+    }));
+    match stream.tables.as_slice() {
+        [only] if only.when.is_none() => {
+            let mut table = table_json(only);
+            for key in ["columns", "rollups", "unknown_fields"] {
+                object.insert(key.to_owned(), table.remove(key).unwrap_or_default());
+            }
+            object.insert("table".to_owned(), Value::Object(table));
+        }
+        several => {
+            let tables = several.iter().map(|table| (table.full_name(), Value::Object(table_json(table))));
+            object.insert("tables".to_owned(), Value::Object(tables.collect()));
+        }
+    }
+    Value::Object(object)
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+const fn values_word(values: Values) -> &'static str {
+    match values {
+        Values::One => "one",
+        Values::Lines => "lines",
+        Values::Array => "array",
+    }
+}
+
+/// A table in the keys of the long form.
+fn table_json(table: &Table) -> Map<String, Value> {
+    let columns: Vec<Value> = table.columns.iter().map(column_json).collect();
+    let rollups = table.rollups.iter().map(|(name, rollup)| {
+        let every = format!("{} of {}", rollup.every, rollup.time);
+        let rollup = json!({ "every": every, "dimensions": rollup.dimensions, "metrics": rollup.metrics });
+        (name.clone(), rollup)
+    });
+    let mut object = object(json!({
+        "name": table.full_name(),
+        "columns": columns,
+        "unknown_fields":
+            table.unknown_fields_in.as_ref().map_or(json!("ignore"), |column| json!({ "keep_in": column })),
+        "order_by": table.order_by,
+        "partition_by": table.partition_by,
+        "ttl": table.ttl,
+        "rollups": rollups.collect::<Map<_, _>>(),
+    }));
+    if let Some(when) = &table.when {
+        object.insert("when".to_owned(), when_json(when));
+    }
+    object
+}
+
+/// Conditions as a list, each with its path: the order in which they are written means nothing.
+fn when_json(when: &When) -> Value {
+    let When::All(conditions) = when else { return Value::from("otherwise") };
+    let mut conditions: Vec<Value> = conditions
+        .iter()
+        .map(|Condition { field, is }| match is {
+            Matches::AnyOf(values) => json!({ "field": field, "any_of": sorted(values) }),
+            Matches::NoneOf(values) => json!({ "field": field, "none_of": sorted(values) }),
+            Matches::Present => json!({ "field": field, "exists": true }),
+            Matches::Absent => json!({ "field": field, "exists": false }),
+        })
+        .collect();
+    sort_and_dedup(&mut conditions);
+    Value::Array(conditions)
+}
+
+fn sorted(values: &[Value]) -> Vec<Value> {
+    let mut values = values.to_vec();
+    sort_and_dedup(&mut values);
+    values
+}
+
+fn sort_and_dedup(values: &mut Vec<Value>) {
+    values.sort_by_cached_key(canonical);
+    values.dedup();
 }
 
 fn lineage_json(stream: &Stream) -> Value {
     stream.lineage.as_ref().map_or(Value::Bool(false), |lineage| {
-        json!({
+        let mut names = object(json!({
             "partition": lineage.partition,
             "offset": lineage.offset,
             "ingested_at": lineage.ingested_at,
-        })
+        }));
+        if stream.values != Values::One {
+            names.insert("index".to_owned(), Value::from(lineage.index.as_str()));
+        }
+        Value::Object(names)
     })
 }
 
@@ -163,23 +232,62 @@ pub(super) fn of(settings: &Settings) -> String {
 }
 
 /// A fingerprint of what shapes the rows of a stream. A claim carries it, so that it is never rebuilt with
-/// another shape. The order of columns, rollups and limits are no part of it: they change no row.
+/// another shape. The order of columns, tables and conditions, rollups and limits are no part of it: they change no
+/// row. What is at its default is left out, so that a key that a later version brings changes no fingerprint.
 #[must_use]
 pub fn shape_hash(stream: &Stream) -> u32 {
-    let table = &stream.tables[0];
-    let mut columns: Vec<&Column> = table.columns.iter().collect();
-    columns.sort_by(|a, b| a.name.cmp(&b.name));
-    let columns: Vec<Value> = columns.into_iter().map(column_json).collect();
-    let shape = json!({
+    let mut shape = object(json!({
         "version": 1,
         "format": "json",
-        "columns": columns,
-        "tables": [[table.database, table.name]],
         "lineage": lineage_json(stream),
         "dead_letters": stream.dead_letters.table,
-    });
-    let digest = Sha256::digest(canonical(&shape));
+    }));
+    let mut add = |key: &str, value: Value| shape.insert(key.to_owned(), value);
+    match stream.tables.as_slice() {
+        [only] if only.when.is_none() && only.unknown_fields_in.is_none() => {
+            add("columns", sorted_columns(only));
+            add("tables", json!([[only.database, only.name]]));
+        }
+        several => {
+            let mut tables: Vec<&Table> = several.iter().collect();
+            tables.sort_by_key(|table| table.full_name());
+            add("tables", tables.into_iter().map(table_shape).collect());
+        }
+    }
+    if stream.values != Values::One {
+        add("values", Value::from(values_word(stream.values)));
+    }
+    if stream.tombstones == Tombstones::DeadLetter {
+        add("tombstones", Value::from("dead_letter"));
+    }
+    if stream.numbers == Numbers::Coerce {
+        add("numbers", Value::from("coerce"));
+    }
+    if let Some(schema) = &stream.schema {
+        add("schema", schema.document.clone());
+    }
+    if stream.dead_letters.topic.is_some() {
+        add("dead_letters_to_kafka", Value::Bool(true));
+    }
+    let digest = Sha256::digest(canonical(&Value::Object(shape)));
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// One of several tables, or one with more than columns.
+fn table_shape(table: &Table) -> Value {
+    json!({
+        "database": table.database,
+        "name": table.name,
+        "columns": sorted_columns(table),
+        "when": table.when.as_ref().map(when_json),
+        "unknown_fields_in": table.unknown_fields_in,
+    })
+}
+
+fn sorted_columns(table: &Table) -> Value {
+    let mut columns: Vec<&Column> = table.columns.iter().collect();
+    columns.sort_by(|a, b| a.name.cmp(&b.name));
+    columns.into_iter().map(column_json).collect()
 }
 
 /// JSON with the keys of each object in order, whatever order the map keeps.

@@ -1,4 +1,4 @@
-//! The rollups of a stream as written. Checks names and the time bucket against the columns; what an aggregate
+//! The rollups of a table as written. Checks names and the time bucket against the columns; what an aggregate
 //! expression means is for the server to say.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::scalar::Wrong;
 use super::settings::{Column, Rollup};
 use super::walk::{Section, Walk};
 
-/// Reads `rollups` of a stream; the columns are `None` where they are wrong themselves.
+/// Reads `rollups` of a stream or of one of its tables; the columns are `None` where they are wrong themselves.
 pub(super) fn read_all(stream: &Section<'_>, columns: Option<&[Column]>) -> Option<BTreeMap<String, Rollup>> {
     let entries = stream.entries("rollups")?;
     let path = stream.key_path("rollups");
@@ -69,11 +69,13 @@ fn every(rollup: &Section<'_>, columns: Option<&[Column]>) -> Option<(String, St
     if let Some(columns) = columns {
         let found = columns.iter().find(|candidate| candidate.name == column);
         let wrong = match found.map(|column| &column.column_type) {
-            None => Some(("names no column of this stream", suggested(column, columns))),
+            None => Some(("names no column of this table", suggested(column, columns))),
             Some(ColumnType::DateTime { .. } | ColumnType::DateTime64 { .. }) => None,
-            Some(ColumnType::Date) if !matches!(unit, "second" | "minute" | "hour") => None,
-            Some(ColumnType::Date) => {
-                Some(("divides a `Date`, which has no time of day", "use a day or more".to_owned()))
+            Some(ColumnType::Date | ColumnType::Date32) if !matches!(unit, "second" | "minute" | "hour") => {
+                None
+            }
+            Some(ColumnType::Date | ColumnType::Date32) => {
+                Some(("divides a date, which has no time of day", "use a day or more".to_owned()))
             }
             Some(_) => Some((
                 "names a column that is no date or time",
@@ -121,15 +123,22 @@ fn dimensions(rollup: &Section<'_>, columns: Option<&[Column]>) -> Option<Vec<St
 /// Dimensions are the sorting key of the rollup's table.
 fn no_dimension(name: &str, columns: &[Column]) -> Option<Wrong> {
     let Some(column) = columns.iter().find(|column| column.name == name) else {
-        return Some(Wrong::new("is no column of this stream", suggested(name, columns)));
+        return Some(Wrong::new("is no column of this table", suggested(name, columns)));
     };
     if column.column_type.is_nullable() {
         let suggestion = "give the column a `default` instead of a Nullable type";
         return Some(Wrong::new("is Nullable, and a sorting key can't hold NULL", suggestion));
     }
-    let is_nested = matches!(column.column_type, ColumnType::Array(_) | ColumnType::Map(..));
-    is_nested
-        .then(|| Wrong::new("is an array or a map, which rows can't be grouped by", "name another column"))
+    let is_composite = matches!(
+        column.column_type,
+        ColumnType::Array(_)
+            | ColumnType::Map(..)
+            | ColumnType::Tuple(_)
+            | ColumnType::Nested(_)
+            | ColumnType::Json(_)
+    );
+    let what = format!("is of type `{}`, which rows can't be grouped by", column.column_type);
+    is_composite.then(|| Wrong::new(what, "name another column"))
 }
 
 fn metrics(rollup: &Section<'_>) -> Option<Vec<(String, String)>> {

@@ -43,6 +43,16 @@ pub(super) struct Node {
     pub said: Said,
 }
 
+impl Node {
+    /// What stands under these keys, one in another.
+    pub(super) fn find(&self, keys: &[&str]) -> Option<&Node> {
+        keys.iter().try_fold(self, |node, key| match &node.said {
+            Said::Map(entries) => entries.iter().find(|entry| entry.name == *key).map(|entry| &entry.node),
+            _ => None,
+        })
+    }
+}
+
 /// What stands at a node.
 #[derive(Clone)]
 pub(super) enum Said {

@@ -1,32 +1,31 @@
-//! One stream as written: source, columns, table, limits, lineage; and what must hold among them. Does not know
-//! the other streams.
+//! One stream as written: source, what a message holds, limits, lineage; and what must hold among them. Its tables
+//! are read in `tables`. Does not know the other streams.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use super::column;
 use super::declared_stream::STREAM;
-use super::keys;
-use super::rollup;
 use super::said::{Entry, Said};
-use super::scalar::{self, Wrong};
-use super::settings::{
-    BatchPolicy, Column, DeadLetters, Lineage, Numbers, Rollup, Stream, Table, Tombstones, Values,
-};
-use super::walk::{Section, Walk};
+use super::scalar;
+use super::schema_file::{self, Files};
+use super::settings::{BatchPolicy, DeadLetters, JsonSchema, Lineage, Numbers, Stream, Tombstones, Values};
+use super::tables::{self, Given};
+use super::walk::{Section, Told, Walk};
 
 /// What a stream takes from the rest of the file.
-pub(super) struct Around {
+pub(super) struct Around<'a> {
     /// The database of tables that name none.
     pub database: String,
     /// Bytes a batch may have where `batch.bytes` is not set.
     pub batch_bytes_default: u64,
     /// Bytes a batch may have at most.
     pub batch_bytes_max: u64,
+    /// Reads the files that are named.
+    pub files: Files<'a>,
 }
 
 /// Reads `streams.<name>`. `None` after a mistake was told.
-pub(super) fn read(entry: &Entry, around: &Around, walk: &Walk<'_>) -> Option<Stream> {
+pub(super) fn read(entry: &Entry, around: &Around<'_>, walk: &Walk<'_>) -> Option<Stream> {
     let path = Walk::join("streams", &entry.name);
     if !is_stream_name(&entry.name) {
         let suggestion = "use lower-case letters, digits and `_`, a letter first";
@@ -34,34 +33,59 @@ pub(super) fn read(entry: &Entry, around: &Around, walk: &Walk<'_>) -> Option<St
     }
     let section = Section::open(walk, path, entry.place, Some(&entry.node), STREAM)?;
     let topic = section.section("from").and_then(|from| topic(&from));
-    let columns = columns(&section);
-    let lineage = lineage(&section, columns.as_deref().unwrap_or_default());
-    let known = match (columns.as_deref(), &lineage) {
-        (Some(columns), Ok(lineage)) => Some(Known { columns, lineage: lineage.as_ref() }),
-        _ => None,
-    };
-    let rollups = rollup::read_all(&section, columns.as_deref());
-    let table =
-        section.section("table").and_then(|table| table_of(&table, &entry.name, around, known, rollups?));
+    let values = values(&section);
+    let tombstones = section.choice("tombstones");
+    let numbers = section.choice("numbers");
+    let schema = schema(&section, around);
+    let lineage = lineage(&section);
+    let names = lineage.as_ref().ok().map(|lineage| lineage_names(lineage.as_ref(), values));
+    let given = Given { stream: &entry.name, database: &around.database, lineage: names.as_deref() };
+    let tables = tables::read(&section, given);
     let batch = section.section("batch").and_then(|batch| batch_policy(&batch, around));
-    let dead_letters = section.section("dead_letters").and_then(|letters| {
-        Some(DeadLetters { table: letters.flag("table")?, topic: letters.text("topic") })
-    });
-    for key in ["numbers", "unknown_fields", "values"] {
-        section.choice(key);
-    }
+    let dead_letters = section.section("dead_letters").and_then(|letters| dead_letters(&letters));
     Some(Stream {
         name: entry.name.clone(),
         topic: topic?,
-        values: Values::One,
-        tombstones: Tombstones::Filter,
-        numbers: Numbers::Strict,
-        schema: None,
-        tables: vec![table?],
+        values: values?,
+        tombstones: if tombstones? == "filter" { Tombstones::Filter } else { Tombstones::DeadLetter },
+        numbers: if numbers? == "strict" { Numbers::Strict } else { Numbers::Coerce },
+        schema: schema.ok()?,
+        tables: tables?,
         batch: batch?,
         dead_letters: dead_letters?,
         lineage: lineage.ok()?,
     })
+}
+
+fn values(section: &Section<'_>) -> Option<Values> {
+    section.choice("values").map(|word| match word {
+        "lines" => Values::Lines,
+        "array" => Values::Array,
+        _ => Values::One,
+    })
+}
+
+fn schema(section: &Section<'_>, around: &Around<'_>) -> Result<Option<JsonSchema>, Told> {
+    if !section.is_set("schema") {
+        return Ok(None);
+    }
+    let file = section.text("schema").ok_or(Told)?;
+    match schema_file::read(&file, around.files) {
+        Ok(document) => Ok(Some(JsonSchema { file, document })),
+        Err(wrong) => {
+            section.wrong("schema", &wrong.what, wrong.suggestion);
+            Err(Told)
+        }
+    }
+}
+
+fn dead_letters(letters: &Section<'_>) -> Option<DeadLetters> {
+    let table = letters.flag("table");
+    let topic = match letters.node("topic").map(|node| &node.said) {
+        None | Some(Said::Nothing) => None,
+        Some(_) => Some(legal_topic(letters, "give the name of one topic, or `null` for none")?),
+    };
+    Some(DeadLetters { table: table?, topic })
 }
 
 fn is_stream_name(name: &str) -> bool {
@@ -72,36 +96,20 @@ fn is_stream_name(name: &str) -> bool {
 
 fn topic(from: &Section<'_>) -> Option<String> {
     from.choice("format");
-    let topic = from.text("topic")?;
+    legal_topic(from, "a topic has letters, digits, `.`, `_` and `-`; one stream reads one topic")
+}
+
+fn legal_topic(section: &Section<'_>, suggestion: &str) -> Option<String> {
+    let topic = section.text("topic")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if topic.len() > 249 || matches!(topic.as_str(), "." | "..") || !topic.chars().all(legal) {
-        let suggestion = "a topic has letters, digits, `.`, `_` and `-`; one stream reads one topic";
-        from.wrong("topic", "is not a name a topic can have", suggestion);
+        section.wrong("topic", "is not a name a topic can have", suggestion);
         return None;
     }
     Some(topic)
 }
 
-/// The columns without the ones told to be wrong; `None` if the list can't be relied on for further checks.
-fn columns(section: &Section<'_>) -> Option<Vec<Column>> {
-    let entries = section.entries("columns")?;
-    if entries.is_empty() {
-        if section.is_set("columns") {
-            let (place, path) = (section.place_of("columns"), section.key_path("columns"));
-            section.walk.mistake(place, &path, "no column", "add one, such as `ts: DateTime64(3)`");
-        }
-        return None;
-    }
-    let path = section.key_path("columns");
-    // All are read before the first failure ends it: every mistake is told.
-    let columns: Vec<_> = entries.iter().map(|entry| column::read(entry, &path, section.walk)).collect();
-    columns.into_iter().collect()
-}
-
-/// A mistake was told; there is no value.
-struct Told;
-
-fn lineage(section: &Section<'_>, columns: &[Column]) -> Result<Option<Lineage>, Told> {
+fn lineage(section: &Section<'_>) -> Result<Option<Lineage>, Told> {
     if let Some(Said::Text(text)) = section.node("lineage").map(|node| &node.said)
         && text.text == "false"
     {
@@ -109,113 +117,28 @@ fn lineage(section: &Section<'_>, columns: &[Column]) -> Result<Option<Lineage>,
     }
     let names = section.section("lineage").ok_or(Told)?;
     let mut seen: Vec<String> = Vec::new();
-    for key in ["partition", "offset", "ingested_at"] {
+    for key in ["partition", "offset", "ingested_at", "index"] {
         let name = names.text(key).ok_or(Told)?;
         if !column::is_identifier(&name) {
             names.wrong(key, "is not a name a column can have", "use letters, digits and `_`");
         } else if seen.contains(&name) {
             names.wrong(key, "is the name of another lineage column", "give each its own name");
-        } else if columns.iter().any(|column| column.name == name) {
-            tell_clash(section, &names, key, &name);
         }
         seen.push(name);
     }
-    let [partition, offset, ingested_at] = seen.try_into().map_err(|_| Told)?;
-    Ok(Some(Lineage { partition, offset, ingested_at, index: "_index".to_owned() }))
+    let [partition, offset, ingested_at, index] = seen.try_into().map_err(|_| Told)?;
+    Ok(Some(Lineage { partition, offset, ingested_at, index }))
 }
 
-fn tell_clash(section: &Section<'_>, names: &Section<'_>, key: &str, name: &str) {
-    let entries = section.entries("columns").unwrap_or_default();
-    let place = entries.iter().find(|entry| entry.name == name).map_or(names.place, |entry| entry.place);
-    let path = Walk::join(&section.key_path("columns"), name);
-    let suggestion = format!("rename the column, or set `lineage.{key}` to another name");
-    section.walk.mistake(place, &path, format!("is also the lineage column of the {key}"), suggestion);
+/// The lineage columns that the tables have, by their keys.
+fn lineage_names(lineage: Option<&Lineage>, values: Option<Values>) -> Vec<(&'static str, String)> {
+    let Some(Lineage { partition, offset, ingested_at, index }) = lineage else { return Vec::new() };
+    let all = [("partition", partition), ("offset", offset), ("ingested_at", ingested_at), ("index", index)];
+    let used = if matches!(values, Some(Values::Lines | Values::Array)) { 4 } else { 3 };
+    all.into_iter().take(used).map(|(key, name)| (key, name.clone())).collect()
 }
 
-/// The columns that expressions of the table may name.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    columns: &'a [Column],
-    lineage: Option<&'a Lineage>,
-}
-
-impl Known<'_> {
-    fn names(&self) -> Vec<&str> {
-        let lineage = self.lineage.map(|lineage| [&lineage.partition, &lineage.offset, &lineage.ingested_at]);
-        let lineage = lineage.into_iter().flatten();
-        self.columns.iter().map(|column| &column.name).chain(lineage).map(String::as_str).collect()
-    }
-}
-
-fn table_of(
-    table: &Section<'_>,
-    stream: &str,
-    around: &Around,
-    known: Option<Known<'_>>,
-    rollups: BTreeMap<String, Rollup>,
-) -> Option<Table> {
-    let columns = known?.columns.to_vec();
-    let (database, name) = table_name(table, stream, around)?;
-    let order_by = order_by(table, known);
-    let partition_by = table.text("partition_by");
-    let ttl = table.text("ttl");
-    let order_by = order_by?;
-    Some(Table {
-        database,
-        name,
-        when: None,
-        columns,
-        unknown_fields_in: None,
-        order_by,
-        partition_by,
-        ttl,
-        rollups,
-    })
-}
-
-fn table_name(table: &Section<'_>, stream: &str, around: &Around) -> Option<(String, String)> {
-    if !table.is_set("name") {
-        return Some((around.database.clone(), stream.to_owned()));
-    }
-    let text = table.text("name")?;
-    let (database, name) = text.split_once('.').unwrap_or((&around.database, &text));
-    if !column::is_identifier(database) || !column::is_identifier(name) {
-        let suggestion = "write `name` or `database.name`, with letters, digits and `_`";
-        table.wrong("name", "is not a name a table can have", suggestion);
-        return None;
-    }
-    Some((database.to_owned(), name.to_owned()))
-}
-
-fn order_by(table: &Section<'_>, known: Option<Known<'_>>) -> Option<Vec<String>> {
-    let texts = table.texts("order_by")?;
-    let path = table.key_path("order_by");
-    for (text, place) in &texts {
-        if let Some(wrong) = known.and_then(|known| unknown_column(text.text.trim(), known)) {
-            table.walk.wrong_value(*place, &path, text, wrong);
-        }
-    }
-    Some(texts.into_iter().map(|(text, _)| text.text.trim().to_owned()).collect())
-}
-
-/// A bare name has to be a column; what an expression means is for the server to say.
-fn unknown_column(text: &str, known: Known<'_>) -> Option<Wrong> {
-    if !column::is_identifier(text) {
-        return None;
-    }
-    if !known.names().contains(&text) {
-        let suggestion = keys::nearest(text, known.names())
-            .map_or_else(|| "name one of `columns`".to_owned(), |near| format!("did you mean `{near}`?"));
-        return Some(Wrong::new("is no column of this stream", suggestion));
-    }
-    let nullable = known.columns.iter().any(|column| column.name == text && column.column_type.is_nullable());
-    nullable.then(|| {
-        let suggestion = "give the column a `default` instead";
-        Wrong::new("is Nullable, and a sorting key can't hold NULL", suggestion)
-    })
-}
-
-fn batch_policy(batch: &Section<'_>, around: &Around) -> Option<BatchPolicy> {
+fn batch_policy(batch: &Section<'_>, around: &Around<'_>) -> Option<BatchPolicy> {
     let freshness = batch.duration("freshness");
     let rows = batch.number("rows").and_then(NonZeroU64::new);
     let bytes = batch.size("bytes").and_then(|bytes| {

@@ -1,15 +1,16 @@
 //! Whole files: what they mean, and every mistake they can hold as the operator reads it.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use super::keys::{Key, Kind};
 use super::reference::SMALLEST;
 use super::settings::{BatchPolicy, Compression, Lineage, LogFormat, StartFrom};
 use super::{Mistakes, NOT_TOLD, Settings, parse, shape_hash};
+
+mod examples;
+mod streams;
 
 fn no_env(_: &str) -> Option<String> {
     None
@@ -148,9 +149,12 @@ streams:
     table: { name: pages, order_by: [servce] }
     rollups:
       hourly: { every: 1 fortnight of ts, dimensions: [srvice], metrics: {} }
-    numbers: coerce
+    numbers: lax
+    values: [lines]
+    tombstones: drop
+    schema: clicks.schema.json
     unknown_fields: { keep_in: rest }
-    dead_letters: { topic: bad }
+    dead_letters: { topic: pages }
   pages:
     from: { topic: pages }
     columns: { ts: DateTime }
@@ -164,6 +168,39 @@ streams:
     from: { topic: seen }
     columns: { ts: DateTime }
     table: { name: pages, order_by: ts }
+  events:
+    from: { topic: events }
+    values: lines
+    columns: { ts: DateTime, kind: String, rest: JSON, _index: UInt8 }
+    unknown_fields: { keep_in: kind }
+    table: { order_by: ts }
+    rollups: {}
+    tables:
+      clicks:
+        when: { kind: click, geo..city: x, bot: null, code: 007, n: [], m: [1, [2]], o: { is: 1 }, p: {}, q: { exists: 1 } }
+        columns: { ts: DateTime, x: UInt8 }
+        order_by: [ts, zz]
+      rest:
+        when: otherwise
+        unknown_fields: { keep_in: rst }
+        order_by: ts
+      more:
+        when: otherwise
+        name: default.rest
+        unknown_fields: drop
+        order_by: [ts, _index]
+        rollups:
+          hourly: { every: 1 hour of t, metrics: { n: count() } }
+      everything:
+        when: {}
+        order_by: ts
+        dead_letters: {}
+  empty:
+    from: { topic: empty }
+    tables: {}
+  neither:
+    from: { topic: neither }
+    columns: { ts: DateTime }
 "#,
     );
     insta::assert_snapshot!(text);
@@ -181,24 +218,11 @@ fn broken_yaml_is_one_mistake_with_its_place() {
 
 #[test]
 fn what_a_later_version_does_is_refused_by_name_and_its_default_is_fine() {
-    for (stream, refusal) in [
-        ("numbers: coerce", "`coerce` is not available in this version; remove it or use `strict`"),
-        ("values: lines", "`lines` is not available in this version; remove it or use `one`"),
-        ("values: array", "`array` is not available in this version; remove it or use `one`"),
-        (
-            "unknown_fields: { keep_in: x }",
-            "`keep_in` is not available in this version; remove it or use `ignore`",
-        ),
-        ("dead_letters: { topic: x }", "not available in this version; remove it or write `null`"),
-    ] {
-        let told = one_mistake(&file("", "", "", stream));
-        assert!(told.ends_with(refusal), "{told}");
-    }
     let told = one_mistake(&file("", "", "listen: \"0.0.0.0:9464\"", ""));
     let refusal = "is not available in this version; remove it or use `127.0.0.1:9464`";
     assert!(told.ends_with(refusal), "{told}");
     assert_eq!(one_mistake(&file("", "", "listen: \"127.0.0.1:9464\"", "")), "no mistake");
-    let fine = "numbers: strict\n    values: one\n    unknown_fields: ignore\n    dead_letters: { table: true, topic: null }";
+    let fine = "numbers: strict\n    values: one\n    tombstones: filter\n    unknown_fields: ignore\n    dead_letters: { table: true, topic: null }";
     assert_eq!(one_mistake(&file("", "", "", fine)), "no mistake");
 }
 
@@ -374,43 +398,6 @@ fn a_file_of_other_bytes_or_of_great_size_is_not_read() {
     }
 }
 
-#[test]
-fn every_example_of_the_reference_is_accepted() {
-    let mut text = String::new();
-    write_examples(super::declared::FILE, 0, &mut text);
-    let settings = read(&text).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"));
-    assert_eq!(
-        (settings.process.lanes.get(), settings.streams["one"].tables[0].rollups["one"].metrics.len()),
-        (4, 2)
-    );
-}
-
-/// A file of all keys, each as its example says. The columns are the ones the examples speak of.
-fn write_examples(keys: &[Key], depth: usize, text: &mut String) {
-    const COLUMNS: &str = "{ ts: DateTime64(3), service: String, endpoint: String, duration_ms: Float64, \
-                           city: { type: Nullable(String), from: geo.city, default: unknown }, \
-                           at: { type: Date, epoch: milliseconds } }";
-    for key in keys {
-        let _ = write!(text, "{:1$}{2}:", "", depth * 2, key.name);
-        match key.kind {
-            Kind::Columns(_) => {
-                let _ = writeln!(text, " {COLUMNS}");
-            }
-            Kind::Section(inner) | Kind::SectionOrOff(inner) => {
-                text.push('\n');
-                write_examples(inner, depth + 1, text);
-            }
-            Kind::Named(_, inner) => {
-                let _ = writeln!(text, "\n{:1$}one:", "", depth * 2 + 2);
-                write_examples(inner, depth + 2, text);
-            }
-            _ => {
-                let _ = writeln!(text, " {}", key.example);
-            }
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(20_261), ..ProptestConfig::with_cases(256) })]
 
@@ -442,7 +429,7 @@ proptest! {
     }
 }
 
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 46] = [
     "clickhouse:",
     "kafka:",
     "streams:",
@@ -464,6 +451,12 @@ const PIECES: [&str; 40] = [
     "from:",
     "table:",
     "order_by: ts",
+    "tables:",
+    "when: ",
+    "otherwise",
+    "not: ",
+    "keep_in: ",
+    "unknown_fields: ",
     "topic: x",
     "type: ",
     "default: ",

@@ -82,6 +82,9 @@ fn shortened(text: &str) -> String {
     if line.len() < text.len() && text.chars().count() > 60 { line + "…" } else { line }
 }
 
+/// A mistake was told; there is no value.
+pub(super) struct Told;
+
 /// A map of the file together with the keys declared for it.
 pub(super) struct Section<'a> {
     pub walk: &'a Walk<'a>,
@@ -135,7 +138,7 @@ impl<'a> Section<'a> {
     }
 
     /// Whether an unknown key was told to be this one.
-    fn is_mistyped(&self, name: &str) -> bool {
+    pub(super) fn is_mistyped(&self, name: &str) -> bool {
         let names = || self.keys.iter().map(|key| key.name);
         let unknown = self.entries.iter().filter(|entry| names().all(|name| name != entry.name));
         unknown.into_iter().any(|entry| keys::nearest(&entry.name, names()) == Some(name))
@@ -161,14 +164,20 @@ impl<'a> Section<'a> {
 
     /// What was written for a key, if anything. Tells if it is required and missing.
     pub(super) fn node(&self, name: &str) -> Option<&'a Node> {
+        if matches!(self.declared(name).fallback, Fallback::Required) {
+            self.require(name);
+        }
+        self.entry(name).map(|entry| &entry.node)
+    }
+
+    /// Tells that a key is missing, unless an unknown one was told to be this one.
+    pub(super) fn require(&self, name: &str) {
         let key = self.declared(name);
-        let entry = self.entry(name);
-        if entry.is_none() && matches!(key.fallback, Fallback::Required) && !self.is_mistyped(name) {
+        if self.entry(name).is_none() && !self.is_mistyped(name) {
             let example = if key.example.is_empty() { "…" } else { key.example };
             let suggestion = format!("add `{name}: {example}`");
             self.walk.mistake(self.place, &self.key_path(name), "missing", suggestion);
         }
-        entry.map(|entry| &entry.node)
     }
 
     /// The section below a key.
@@ -317,25 +326,16 @@ impl<'a> Section<'a> {
         }
         Some(texts)
     }
-
-    /// Refuses whatever is written for a key that a later version understands.
-    pub(super) fn refuse_later(&self, name: &str) {
-        match self.node(name).map(|node| &node.said) {
-            None | Some(Said::Nothing | Said::Broken) => {}
-            Some(_) => {
-                let (place, path) = (self.place_of(name), self.key_path(name));
-                self.walk.mistake(place, &path, "not available in this version", "remove it or write `null`");
-            }
-        }
-    }
 }
 
-/// Where a key of this name belongs, when it is not here.
+/// Where a key of this name belongs, when it is not here. What one table has, the form with several has as well.
 fn elsewhere(name: &str) -> Option<String> {
     let all = keys::all(super::declared::FILE);
-    let mut places = all.iter().filter(|(_, key)| key.name == name).map(|(path, _)| path);
-    match (places.next(), places.next()) {
-        (Some(only), None) => Some(format!("it belongs at `{only}`")),
+    let places: Vec<&String> = all.iter().filter(|(_, key)| key.name == name).map(|(path, _)| path).collect();
+    let short: Vec<_> = places.iter().filter(|path| !path.contains(".tables.")).collect();
+    match (short.as_slice(), places.as_slice()) {
+        ([only], _) => Some(format!("it belongs at `{only}`")),
+        ([], [only]) => Some(format!("it belongs at `{only}`")),
         _ => None,
     }
 }

@@ -2,18 +2,28 @@
 //! type is kept how is decided here; the files below each know one way of keeping.
 
 mod boolean;
+mod coerce;
 mod decimal;
 mod dictionary;
+mod document;
+mod enumeration;
+mod expectation;
+mod fixed;
 mod float;
+mod ip;
 mod list;
 mod map;
 mod matching;
 mod moment;
+mod nested;
 mod text;
+mod tuple;
 mod uuid;
 mod whole;
+mod wide;
 
 use std::cmp::Ordering;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrow_array::ArrayRef;
 use arrow_array::types::{
@@ -26,7 +36,7 @@ use pumphouse_core::schema::ColumnType;
 use super::json::Reader;
 use super::reject::Fault;
 use super::zone::{UnknownZone, Zone};
-use crate::config::settings::EpochUnit;
+use crate::config::settings::{EpochUnit, Numbers};
 
 /// A way of keeping the values of one type, without nulls.
 trait Store: Send {
@@ -63,12 +73,21 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// An empty column. `epoch` is what a bare number means in it, if it holds dates or times.
-    pub(super) fn new(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Self, UnknownZone> {
+    /// An empty column. `epoch` is what a bare number means in it, if it holds dates or times; `numbers`
+    /// says whether values of neighbouring kinds may stand for its own.
+    pub(super) fn new(
+        column_type: &ColumnType,
+        epoch: Option<EpochUnit>,
+        numbers: Numbers,
+    ) -> Result<Self, UnknownZone> {
+        let store = store_for(column_type, epoch, numbers)?;
         Ok(Self {
             of: column_type.clone(),
             validity: column_type.is_nullable().then(Vec::new),
-            store: store_for(column_type, epoch)?,
+            store: match numbers {
+                Numbers::Strict => store,
+                Numbers::Coerce => coerce::around(column_type, epoch, store),
+            },
             rows: 0,
         })
     }
@@ -105,13 +124,22 @@ impl Column {
 
     /// What the column takes, for the operator.
     pub(super) fn expectation(&self) -> String {
-        expectation(&self.of)
+        expectation::of(&self.of)
     }
 
     /// Appends a null; only for columns that take it.
     pub(super) fn push_null(&mut self) {
         debug_assert!(self.is_nullable());
         self.validity.iter_mut().for_each(|validity| validity.push(false));
+        self.store.push_placeholder();
+        self.rows += 1;
+    }
+
+    /// Appends whatever is cheapest, to stand where nobody looks.
+    fn push_placeholder(&mut self) {
+        if self.is_nullable() {
+            return self.push_null();
+        }
         self.store.push_placeholder();
         self.rows += 1;
     }
@@ -150,10 +178,33 @@ impl Column {
         let nulls = self.validity.as_mut().map(take_values).map(NullBuffer::from);
         self.store.take(nulls)
     }
+
+    /// As [`Self::take`], as the table's columns: name, rows, and whether they take null. A Nested is several.
+    pub(super) fn take_named(&mut self, name: &str) -> Vec<(String, ArrayRef, bool)> {
+        let rows = self.take();
+        if matches!(self.of, ColumnType::Nested(_)) {
+            let parts = nested::parts(&rows).into_iter();
+            return parts.map(|(part, rows)| (nested::column_name(name, &part), rows, false)).collect();
+        }
+        vec![(name.to_owned(), rows, self.is_nullable())]
+    }
+}
+
+/// Name and type of the table's columns that a declared column fills.
+pub(super) fn table_columns_of(name: &str, column_type: &ColumnType) -> Vec<(String, String)> {
+    let ColumnType::Nested(elements) = column_type else {
+        return vec![(name.to_owned(), column_type.to_string())];
+    };
+    let parts = elements.iter();
+    parts.map(|(part, of)| (nested::column_name(name, part), format!("Array({of})"))).collect()
 }
 
 /// The way each type is kept.
-fn store_for(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Box<dyn Store>, UnknownZone> {
+fn store_for(
+    column_type: &ColumnType,
+    epoch: Option<EpochUnit>,
+    numbers: Numbers,
+) -> Result<Box<dyn Store>, UnknownZone> {
     Ok(match column_type {
         ColumnType::Bool => Box::new(boolean::Booleans::default()),
         ColumnType::Int8 => Box::new(whole::Wholes::<Int8Type>::new(whole::Texts::Refused)),
@@ -176,25 +227,40 @@ fn store_for(column_type: &ColumnType, epoch: Option<EpochUnit>) -> Result<Box<d
         ColumnType::DateTime64 { precision, zone } => {
             Box::new(moment::DateTimes64::new(*precision, Zone::named(zone.as_deref())?, epoch))
         }
-        ColumnType::LowCardinality(_) => Box::new(dictionary::Dictionary::default()),
-        ColumnType::Nullable(inner) => return store_for(inner, epoch),
-        ColumnType::Array(inner) => Box::new(list::Lists::new(Column::new(inner, epoch)?)),
+        ColumnType::LowCardinality(inner) => dictionary_for(inner),
+        ColumnType::Nullable(inner) => return store_for(inner, epoch, numbers),
+        ColumnType::Array(inner) => Box::new(list::Lists::new(Column::new(inner, epoch, numbers)?)),
         ColumnType::Map(key, value) => {
-            let keys = if has_text_form(key) { map::Keys::Texts } else { map::Keys::InsideTexts };
-            Box::new(map::Maps::new(keys, Column::new(key, epoch)?, Column::new(value, epoch)?))
+            let form = if has_text_form(key) { map::Keys::Texts } else { map::Keys::InsideTexts };
+            let keys = Column::new(key, epoch, Numbers::Strict)?;
+            Box::new(map::Maps::new(form, keys, Column::new(value, epoch, numbers)?))
         }
-        ColumnType::Int128
-        | ColumnType::Int256
-        | ColumnType::UInt128
-        | ColumnType::UInt256
-        | ColumnType::FixedString(_)
-        | ColumnType::Enum8(_)
-        | ColumnType::Enum16(_)
-        | ColumnType::Ipv4
-        | ColumnType::Ipv6
-        | ColumnType::Date32 => unreachable!("B: scalars"),
-        ColumnType::Tuple(_) | ColumnType::Nested(_) | ColumnType::Json(_) => unreachable!("C: composites"),
+        ColumnType::Int128 => Box::new(wide::Wides::<16>::new(wide::Sign::Signed)),
+        ColumnType::Int256 => Box::new(wide::Wides::<32>::new(wide::Sign::Signed)),
+        ColumnType::UInt128 => Box::new(wide::Wides::<16>::new(wide::Sign::Unsigned)),
+        ColumnType::UInt256 => Box::new(wide::Wides::<32>::new(wide::Sign::Unsigned)),
+        ColumnType::FixedString(width) => Box::new(fixed::Fixed::<text::Texts>::new(*width)),
+        ColumnType::Enum8(names) => Box::new(enumeration::Names::<Int8Type>::new(names)),
+        ColumnType::Enum16(names) => Box::new(enumeration::Names::<Int16Type>::new(names)),
+        ColumnType::Ipv4 => Box::new(ip::Addresses::<Ipv4Addr>::default()),
+        ColumnType::Ipv6 => Box::new(ip::Addresses::<Ipv6Addr>::default()),
+        ColumnType::Date32 => Box::new(moment::Dates32::new(epoch)),
+        ColumnType::Tuple(elements) => Box::new(tuple::Tuples::new(elements, epoch, numbers)?),
+        ColumnType::Nested(elements) => {
+            Box::new(list::Lists::new(Column::new(&nested::element(elements), epoch, numbers)?))
+        }
+        ColumnType::Json(_) => Box::new(document::Documents::default()),
     })
+}
+
+fn dictionary_for(column_type: &ColumnType) -> Box<dyn Store> {
+    match column_type {
+        ColumnType::Nullable(inner) => dictionary_for(inner),
+        ColumnType::FixedString(width) => Box::new(fixed::Fixed::<dictionary::Dictionary>::new(*width)),
+        // The server makes the dictionary: ids seldom repeat within a batch.
+        ColumnType::Uuid => Box::new(uuid::Uuids::default()),
+        _ => Box::new(dictionary::Dictionary::default()),
+    }
 }
 
 /// Whether JSON holds values of this type as strings, so that a key can be read like a value.
@@ -202,53 +268,18 @@ fn has_text_form(column_type: &ColumnType) -> bool {
     matches!(
         column_type,
         ColumnType::String
+            | ColumnType::FixedString(_)
+            | ColumnType::Enum8(_)
+            | ColumnType::Enum16(_)
             | ColumnType::Uuid
+            | ColumnType::Ipv4
+            | ColumnType::Ipv6
             | ColumnType::Date
+            | ColumnType::Date32
             | ColumnType::DateTime { .. }
             | ColumnType::DateTime64 { .. }
             | ColumnType::LowCardinality(_)
     )
-}
-
-fn expectation(column_type: &ColumnType) -> String {
-    let takes = match column_type {
-        ColumnType::Bool => "true or false",
-        ColumnType::Int8 => "a whole number from -128 to 127",
-        ColumnType::Int16 => "a whole number from -32768 to 32767",
-        ColumnType::Int32 => "a whole number from -2147483648 to 2147483647",
-        ColumnType::Int64 => "a whole number from -9223372036854775808 to 9223372036854775807",
-        ColumnType::UInt8 => "a whole number from 0 to 255",
-        ColumnType::UInt16 => "a whole number from 0 to 65535",
-        ColumnType::UInt32 => "a whole number from 0 to 4294967295",
-        ColumnType::UInt64 => "a whole number from 0 to 18446744073709551615",
-        ColumnType::Float32 | ColumnType::Float64 => "a number it can hold",
-        ColumnType::Decimal { .. } => "a number it can hold exactly",
-        ColumnType::String | ColumnType::LowCardinality(_) => "a string",
-        ColumnType::Uuid => "a string of 36 characters, hyphens included",
-        ColumnType::Date => "YYYY-MM-DD from 1970-01-01 to 2149-06-06",
-        ColumnType::DateTime { .. } => {
-            "a time from 1970-01-01 to 2106-02-07 06:28:15 UTC, without a fraction"
-        }
-        ColumnType::DateTime64 { precision: 9, .. } => {
-            "a time from 1900-01-01 to 2262-04-11 23:47:16.854775807 UTC"
-        }
-        ColumnType::DateTime64 { .. } => "a time from 1900-01-01 to 2299-12-31 UTC in its precision",
-        ColumnType::Nullable(inner) => return format!("{} or null", expectation(inner)),
-        ColumnType::Array(_) => "an array",
-        ColumnType::Map(..) => "an object",
-        ColumnType::Int128
-        | ColumnType::Int256
-        | ColumnType::UInt128
-        | ColumnType::UInt256
-        | ColumnType::FixedString(_)
-        | ColumnType::Enum8(_)
-        | ColumnType::Enum16(_)
-        | ColumnType::Ipv4
-        | ColumnType::Ipv6
-        | ColumnType::Date32 => unreachable!("B: scalars"),
-        ColumnType::Tuple(_) | ColumnType::Nested(_) | ColumnType::Json(_) => unreachable!("C: composites"),
-    };
-    format!("{column_type} ({takes})")
 }
 
 fn retain_rows<T>(values: &mut Vec<T>, keep: &[bool]) {

@@ -8,6 +8,9 @@ use super::reject::Code;
 /// Decimal digits that always fit an `i128`.
 pub(super) const PRECISION_MAX_128: u8 = 38;
 
+/// Digits of the largest integer of any column, 2^256 - 1.
+const WHOLE_DIGITS_MAX: u8 = 78;
+
 /// Why a number has no exact place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
@@ -47,6 +50,17 @@ pub(super) fn scaled_256(number: &[u8], precision: u8, scale: i32) -> Result<i25
     // Cannot wrap: both halves have at most 38 digits, and 10^76 is below 2^255.
     let magnitude = high.wrapping_mul(shift).wrapping_add(low);
     Ok(if digits.negative { magnitude.wrapping_neg() } else { magnitude })
+}
+
+/// The digits of a number that is whole, however it is written: `1e3` and `1000.0` as `1000`.
+pub(super) fn whole_digits(number: &[u8]) -> Result<Vec<u8>, Unfit> {
+    let digits = Digits::of(number);
+    let count = digits.count_scaled(WHOLE_DIGITS_MAX, 0)?;
+    if count == 0 {
+        return Ok(b"0".to_vec());
+    }
+    let sign = digits.negative.then_some(b'-');
+    Ok(sign.into_iter().chain(digits.padded().take(count)).collect())
 }
 
 /// A number as significant digits and the power of ten of the last one.
@@ -102,9 +116,14 @@ impl<'a> Digits<'a> {
 
     /// The digits from `from` up to `to` as an integer: 38 at most, zeros behind the significant ones.
     fn value(&self, from: usize, to: usize) -> i128 {
-        let digits = self.significant.iter().filter(|byte| **byte != b'.').map(|byte| byte - b'0');
-        let padded = digits.chain(std::iter::repeat(0));
-        padded.skip(from).take(to - from).fold(0_i128, |value, digit| value * 10 + i128::from(digit))
+        let digits = self.padded().skip(from).take(to - from);
+        digits.fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'))
+    }
+
+    /// The significant digits, and zeros without end behind them.
+    fn padded(&self) -> impl Iterator<Item = u8> {
+        let digits = self.significant.iter().copied().filter(|byte| *byte != b'.');
+        digits.chain(std::iter::repeat(b'0'))
     }
 }
 
@@ -183,6 +202,25 @@ mod tests {
         assert_eq!(value.to_string(), digits);
         assert_eq!(scaled_256(format!("{digits}0").as_bytes(), 76, 0), Err(Unfit::OutOfRange));
         assert_eq!(scaled_256(b"1.25", 76, 3), Ok(i256::from_i128(1250)));
+    }
+
+    #[test]
+    fn a_whole_number_has_its_digits_however_it_is_written() {
+        for (number, digits) in [
+            ("0", "0"),
+            ("-0.0", "0"),
+            ("0e5", "0"),
+            ("1.0", "1"),
+            ("-1e3", "-1000"),
+            ("12.50e1", "125"),
+            ("100e-2", "1"),
+            ("1e77", &format!("1{}", "0".repeat(77))),
+        ] {
+            assert_eq!(whole_digits(number.as_bytes()), Ok(digits.as_bytes().to_vec()), "{number}");
+        }
+        assert_eq!(whole_digits(b"1e78"), Err(Unfit::OutOfRange));
+        assert_eq!(whole_digits(b"1.5"), Err(Unfit::PrecisionLost));
+        assert_eq!(whole_digits(b"1e-400"), Err(Unfit::PrecisionLost));
     }
 
     proptest! {

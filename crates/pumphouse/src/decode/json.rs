@@ -2,11 +2,13 @@
 //! column. Decides what is missing, given twice or of the wrong shape; what a value means is the
 //! column's business. Leaves the columns uneven when it rejects; the batch evens them out.
 
+mod document;
 mod number;
 mod scan;
 mod skip;
 mod string;
 
+pub(super) use document::DocumentRules;
 pub(super) use number::Number;
 pub(super) use scan::Reader;
 pub(super) use string::BLOCK;
@@ -43,8 +45,12 @@ impl<'w, 'p> Walk<'w, 'p> {
         if self.reader.peek() != b'{' {
             return Err(self.misfit(ROOT, not_an_object));
         }
+        if let Some(rest) = &mut self.plan.rest {
+            rest.begin();
+        }
         self.object(ROOT)?;
         self.reader.end().map_err(|fault| self.at_object(ROOT, fault))?;
+        self.keep_rest()?;
         if self.filled == self.columns.len() { Ok(()) } else { self.fill_missing() }
     }
 
@@ -59,6 +65,7 @@ impl<'w, 'p> Walk<'w, 'p> {
         let mut before = None;
         let mut guess = self.plan.objects[object].first;
         loop {
+            let key = self.reader.position();
             let found = if let Some((found, next)) = self.guessed(guess) {
                 before = Some(guess);
                 guess = next;
@@ -72,7 +79,7 @@ impl<'w, 'p> Walk<'w, 'p> {
                     key.found(self.record)
                 })
             };
-            self.value(object, found)?;
+            self.value(object, found, key)?;
             if !self.reader.another(b'}').map_err(|fault| self.at_object(object, fault))? {
                 return Ok(());
             }
@@ -106,16 +113,45 @@ impl<'w, 'p> Walk<'w, 'p> {
         Ok(known)
     }
 
-    /// Reads the value of a key to where it is wanted.
+    /// Reads the value of a key, which starts at `key`, to where it is wanted.
     #[inline]
-    fn value(&mut self, object: usize, found: Found) -> Result<(), Fault> {
+    fn value(&mut self, object: usize, found: Found, key: usize) -> Result<(), Fault> {
         match found {
             Found::Now(Target::Column(column)) => self.column(column),
-            Found::Now(Target::Skip) => self.skip(object),
-            Found::Now(Target::Object(inner)) => self.inner(inner),
+            Found::Now(Target::Skip) => {
+                self.skip(object)?;
+                if let Some(rest) = &mut self.plan.rest {
+                    rest.keep(self.reader.passed(key));
+                }
+                Ok(())
+            }
+            Found::Now(Target::Object(inner)) => self.inner_of_rest(inner, key),
             Found::Now(Target::Fork(fork)) => self.fork(fork),
             Found::Again(target) => Err(self.twice(target)),
         }
+    }
+
+    /// Reads an object with columns in it; what they leave of it is kept under its key.
+    fn inner_of_rest(&mut self, object: usize, key: usize) -> Result<(), Fault> {
+        let Some(rest) = &mut self.plan.rest else { return self.inner(object) };
+        let before = rest.open(self.reader.passed(key));
+        self.inner(object)?;
+        if let Some(rest) = &mut self.plan.rest {
+            rest.close(before);
+        }
+        Ok(())
+    }
+
+    /// Gives what no column read to the column that keeps it.
+    fn keep_rest(&mut self) -> Result<(), Fault> {
+        let Some(rest) = &mut self.plan.rest else { return Ok(()) };
+        let column = rest.column;
+        let mut reader = Reader::new(rest.end(), std::mem::take(&mut self.reader.scratch));
+        let kept = self.columns[column].decode(&mut reader);
+        self.reader.scratch = reader.into_scratch();
+        self.filled += 1;
+        // The paths inside are the record's own.
+        kept.map_err(|fault| fault.at(&self.plan.fields[column].name, ""))
     }
 
     #[inline]
@@ -149,7 +185,11 @@ impl<'w, 'p> Walk<'w, 'p> {
         }
         if let Some(object) = self.plan.forks[fork].object {
             self.reader.rewind(start);
-            self.inner(object)?;
+            // A column has the whole of it, so nothing of it is left.
+            let rest = self.plan.rest.take();
+            let read = self.inner(object);
+            self.plan.rest = rest;
+            read?;
         }
         Ok(())
     }
@@ -157,7 +197,7 @@ impl<'w, 'p> Walk<'w, 'p> {
     /// Gives the columns without a value their default, or null where they take it.
     fn fill_missing(&mut self) -> Result<(), Fault> {
         for (number, column) in self.columns.iter_mut().enumerate() {
-            if self.plan.has(number, self.record) {
+            if self.plan.has(number, self.record) || self.plan.keeps_rest(number) {
                 continue;
             }
             let field = &self.plan.fields[number];

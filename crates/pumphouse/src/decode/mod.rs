@@ -13,6 +13,7 @@ mod open_batch;
 mod plan;
 mod record;
 mod reject;
+mod rest;
 mod route;
 mod split;
 mod table_rows;

@@ -15,6 +15,9 @@ use super::table_rows::{Place, TableRows};
 use super::utf8;
 use crate::config::settings::{Stream, Tombstones, Values};
 
+/// A way to take a message apart.
+type Split = fn(&[u8], &mut Vec<Range<usize>>) -> Result<(), Fault>;
+
 const PAYLOAD: &str = "a JSON object in UTF-8";
 
 /// Why a stream's columns can't be filled.
@@ -73,7 +76,8 @@ pub struct OpenBatch {
     /// Records that did not become rows, by partition.
     others: BTreeMap<u32, Counts>,
     scratch: Vec<u8>,
-    elements: Vec<Range<usize>>,
+    /// Where the records of the message in hand are.
+    parts: Vec<Range<usize>>,
 }
 
 impl OpenBatch {
@@ -97,7 +101,7 @@ impl OpenBatch {
             },
             others: BTreeMap::new(),
             scratch: Vec::new(),
-            elements: Vec::new(),
+            parts: Vec::new(),
         })
     }
 
@@ -106,8 +110,8 @@ impl OpenBatch {
     pub fn push(&mut self, record: &Record<'_>) -> Pushed {
         match (record.payload, self.values) {
             (Some(payload), Values::One) => self.push_one(record, payload, 0),
-            (Some(payload), Values::Lines) => self.push_lines(record, payload),
-            (Some(payload), Values::Array) => self.push_array(record, payload),
+            (Some(payload), Values::Lines) => self.push_several(record, payload, split::lines),
+            (Some(payload), Values::Array) => self.push_several(record, payload, split::elements),
             (None, _) => self.push_tombstone(record),
         }
     }
@@ -153,27 +157,23 @@ impl OpenBatch {
         }
     }
 
-    fn push_lines(&mut self, record: &Record<'_>, payload: &[u8]) -> Pushed {
+    /// Takes the records of a message in, each on its own; a message that can't be taken apart is one bad record.
+    fn push_several(&mut self, record: &Record<'_>, payload: &[u8], split: Split) -> Pushed {
+        let mut parts = std::mem::take(&mut self.parts);
         let mut pushed = None;
-        split::lines(payload, |number, line| {
-            pushed = Some(worse(pushed, self.push_one(record, line, number)));
-        });
-        pushed.unwrap_or_else(|| self.filter(record))
-    }
-
-    fn push_array(&mut self, record: &Record<'_>, payload: &[u8]) -> Pushed {
-        let mut elements = std::mem::take(&mut self.elements);
-        let split = split::elements(payload, &mut elements);
-        let mut pushed = None;
-        if let Err(fault) = split {
-            pushed = Some(self.refuse(record, (payload, 0), None, fault));
-        } else {
-            for (index, element) in (0..).zip(&elements) {
-                let element = payload[element.clone()].trim_ascii();
-                pushed = Some(worse(pushed, self.push_one(record, element, index)));
+        match split(payload, &mut parts) {
+            Err(fault) => pushed = Some(self.refuse(record, (payload, 0), None, fault)),
+            Ok(()) => {
+                for (index, part) in (0..).zip(&parts) {
+                    let part = split::trimmed(&payload[part.clone()]);
+                    // A line without anything is no record; an element without anything is a bad one.
+                    if self.values == Values::Array || !part.is_empty() {
+                        pushed = Some(worse(pushed, self.push_one(record, part, index)));
+                    }
+                }
             }
         }
-        self.elements = elements;
+        self.parts = parts;
         pushed.unwrap_or_else(|| self.filter(record))
     }
 

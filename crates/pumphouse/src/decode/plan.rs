@@ -3,6 +3,7 @@
 
 use hashbrown::HashMap;
 
+use super::rest::Rest;
 use crate::config::settings;
 
 /// Keys that no column wants, remembered per object so that they are guessed as well.
@@ -22,6 +23,8 @@ pub(super) struct Plan {
     pub(super) forks: Vec<Fork>,
     /// What is known of each column besides its values.
     pub(super) fields: Vec<Field>,
+    /// Keeps the fields that no column reads, where a column is declared for them.
+    pub(super) rest: Option<Rest>,
     /// Whether a value that is no object stands for one without fields.
     pub(super) only_conditions: bool,
     /// The key that each column's value is under.
@@ -155,10 +158,11 @@ impl Key {
 }
 
 impl Plan {
-    /// The plan for these columns.
-    pub(super) fn new(columns: &[settings::Column]) -> Self {
+    /// The plan for these columns. The one named `rest_in` keeps the fields that no other reads.
+    pub(super) fn new(columns: &[settings::Column], rest_in: Option<&str>) -> Self {
         let mut root = Branch::default();
-        for (number, column) in columns.iter().enumerate() {
+        let rest = columns.iter().position(|column| Some(column.name.as_str()) == rest_in);
+        for (number, column) in columns.iter().enumerate().filter(|(number, _)| Some(*number) != rest) {
             root.grow(&column.from, number);
         }
         let fields = columns.iter().map(|column| Field {
@@ -171,6 +175,7 @@ impl Plan {
             keys: Vec::new(),
             forks: Vec::new(),
             fields: fields.collect(),
+            rest: rest.map(Rest::new),
             only_conditions: false,
             key_of: vec![0; columns.len()],
         };
@@ -190,7 +195,7 @@ impl Plan {
                 epoch: None,
             })
             .collect();
-        Self { only_conditions: true, ..Self::new(&columns) }
+        Self { only_conditions: true, ..Self::new(&columns, None) }
     }
 
     /// The key of this name in an object. An unwanted one is remembered if there is room, and none
@@ -210,6 +215,11 @@ impl Plan {
     /// Whether a record had a value for a column.
     pub(super) fn has(&self, column: usize, record: u64) -> bool {
         self.keys[self.key_of[column]].seen_in == record
+    }
+
+    /// Whether a column is the one for fields that no other reads.
+    pub(super) fn keeps_rest(&self, column: usize) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.column == column)
     }
 
     /// Notes that in an object `key` came after the key `before`, or first.

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 /// Characters a reason has at most.
 const REASON_CHARS_MAX: usize = 300;
+/// Characters that a path shows of a field's name.
+const NAME_CHARS_MAX: usize = 120;
 /// Numbers longer than this are described by their length.
 const NUMBER_BYTES_MAX: usize = 45;
 
@@ -42,10 +44,18 @@ pub enum Code {
     UnitUndeclared,
     /// PH-0114: an empty message.
     Empty,
-    /// PH-0115: a tombstone, where these are dead letters.
+    /// PH-0115: a message without a value, where such messages are declared dead letters.
     Tombstone,
-    /// PH-0119: a message that should be an array of records.
+    /// PH-0116: not a name of the enum.
+    NotAName,
+    /// PH-0117: not a valid IP address.
+    NotAnAddress,
+    /// PH-0118: too large for the column.
+    TooLarge,
+    /// PH-0119: a message that should hold several records and can't be taken apart.
     NotAnArray,
+    /// PH-0120: fails the stream's JSON Schema.
+    SchemaFailed,
 }
 
 impl Code {
@@ -69,7 +79,11 @@ impl Code {
             Self::UnitUndeclared => "PH-0113",
             Self::Empty => "PH-0114",
             Self::Tombstone => "PH-0115",
+            Self::NotAName => "PH-0116",
+            Self::NotAnAddress => "PH-0117",
+            Self::TooLarge => "PH-0118",
             Self::NotAnArray => "PH-0119",
+            Self::SchemaFailed => "PH-0120",
         }
     }
 
@@ -83,6 +97,7 @@ impl Code {
                 | Self::Empty
                 | Self::Tombstone
                 | Self::NotAnArray
+                | Self::SchemaFailed
         )
     }
 }
@@ -105,13 +120,22 @@ pub struct Reject {
 #[derive(Debug)]
 pub(super) struct Fault(Box<Detail>);
 
+/// A step from a value to one inside it.
+#[derive(Debug)]
+enum Step {
+    /// To an element of an array, or of a map by its place.
+    Index(usize),
+    /// To a field of an object.
+    Name(String),
+}
+
 #[derive(Debug)]
 struct Detail {
     code: Code,
     expected: Option<Cow<'static, str>>,
     found: Cow<'static, str>,
-    /// Positions inside arrays and maps, innermost first.
-    steps: Vec<usize>,
+    /// The way from the column's value to what is wrong inside it, innermost first.
+    steps: Vec<Step>,
     column: String,
     path: String,
 }
@@ -164,7 +188,15 @@ impl Fault {
     /// Notes that the value is the element at `index` of the array or map around it.
     #[cold]
     pub(super) fn inside(mut self, index: usize) -> Self {
-        self.0.steps.push(index);
+        self.0.steps.push(Step::Index(index));
+        self
+    }
+
+    /// Notes that the value is the field `name` of the object around it.
+    #[cold]
+    pub(super) fn within(mut self, name: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(name);
+        self.0.steps.push(Step::Name(name.chars().take(NAME_CHARS_MAX).collect()));
         self
     }
 
@@ -191,8 +223,12 @@ impl Fault {
             return Reject { code, column: String::new(), path: String::new(), reason };
         }
         for step in steps.iter().rev() {
+            let point = if path.is_empty() { "" } else { "." };
             // Infallible: writing to a `String`.
-            let _ = write!(path, "[{step}]");
+            let _ = match step {
+                Step::Index(index) => write!(path, "[{index}]"),
+                Step::Name(name) => write!(path, "{point}{name}"),
+            };
         }
         Reject { code, column, path, reason }
     }
@@ -224,6 +260,15 @@ mod tests {
         let reject = fault.inside(2).inside(7).at("tags", "meta.tags").into_reject();
         assert_eq!(reject.reason.chars().count(), REASON_CHARS_MAX);
         assert_eq!(reject.path, "meta.tags[7][2]");
+    }
+
+    #[test]
+    fn a_path_goes_on_inside_the_column() {
+        let fault =
+            || Fault::new(Code::Null, "null").within(b"lat").inside(3).within("ä".repeat(200).as_bytes());
+        let long = "ä".repeat(NAME_CHARS_MAX);
+        assert_eq!(fault().at("geo", "meta.geo").into_reject().path, format!("meta.geo.{long}[3].lat"));
+        assert_eq!(fault().at("extra", "").into_reject().path, format!("{long}[3].lat"));
     }
 
     #[test]

@@ -1,27 +1,37 @@
-//! From a message to the records in it: one, a line each, or the elements of an array. Judges no record; only an
-//! array that can't be taken apart is refused, as a whole.
+//! From a message to the records in it: one, a line each, or the elements of an array. Judges no record; only a
+//! message that can't be taken apart is refused, as a whole.
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr_iter, memchr2};
 
 use super::reject::{Code, Fault};
 
+/// Records that one message may hold: each may become a dead letter, which takes far more room than a comma does.
+pub(super) const RECORDS_MAX: usize = 100_000;
+
 const ARRAY: &str = "a JSON array of objects";
 
-/// Calls `each` with the number and bytes of each line that is not blank. A line feed within JSON is always escaped,
-/// so lines can be cut before they are read.
-pub(super) fn lines(payload: &[u8], mut each: impl FnMut(u32, &[u8])) {
-    let (mut rest, mut number) = (payload, 0);
-    while !rest.is_empty() {
-        let end = memchr(b'\n', rest).unwrap_or(rest.len());
-        let line = rest[..end].trim_ascii();
-        if !line.is_empty() {
-            each(number, line);
+/// Where the lines of a message are, in `lines`. A line feed within JSON is always escaped, so lines can be cut before
+/// they are read; blank ones are still among them.
+pub(super) fn lines(payload: &[u8], lines: &mut Vec<Range<usize>>) -> Result<(), Fault> {
+    lines.clear();
+    let mut from = 0;
+    for end in memchr_iter(b'\n', payload).chain([payload.len()]) {
+        if lines.len() == RECORDS_MAX {
+            return Err(too_many());
         }
-        number += 1;
-        rest = rest.get(end + 1..).unwrap_or_default();
+        lines.push(from..end);
+        from = end + 1;
     }
+    Ok(())
+}
+
+/// The text without JSON's white space at its ends.
+pub(super) fn trimmed(text: &[u8]) -> &[u8] {
+    let from = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
+    let to = text.iter().rposition(|byte| !is_space(*byte)).map_or(from, |last| last + 1);
+    &text[from..to]
 }
 
 /// Where the elements of an array are, in `elements`. Looks at quotes and brackets alone: what is wrong inside an
@@ -38,6 +48,7 @@ pub(super) fn elements(payload: &[u8], elements: &mut Vec<Range<usize>>) -> Resu
             b'"' => at = end_of_text(payload, at).ok_or_else(|| unclosed(payload))?,
             b'{' | b'[' => depth += 1,
             b'}' | b']' if depth > 0 => depth -= 1,
+            b',' if depth == 0 && elements.len() == RECORDS_MAX => return Err(too_many()),
             b',' if depth == 0 => {
                 elements.push(from..at);
                 from = at + 1;
@@ -85,6 +96,12 @@ fn not_an_array(found: String) -> Fault {
 }
 
 #[cold]
+fn too_many() -> Fault {
+    let expected = format!("at most {RECORDS_MAX} records in a message");
+    Fault::expecting(Code::NotAnArray, expected, "more")
+}
+
+#[cold]
 fn unclosed(payload: &[u8]) -> Fault {
     not_an_array(format!("the end of the message after {} bytes", payload.len()))
 }
@@ -116,11 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_and_blank_ones_hold_nothing() {
+    fn lines_end_at_line_feeds() {
         let mut found = Vec::new();
-        lines(b"{\"a\":1}\r\n\n  {}\nlast", |number, line| {
-            found.push((number, String::from_utf8_lossy(line).into_owned()));
-        });
-        assert_eq!(found, [(0, "{\"a\":1}".to_owned()), (2, "{}".to_owned()), (3, "last".to_owned())]);
+        let payload = b"{\"a\":1}\r\n\n  {} \nlast\x0C";
+        lines(payload, &mut found).expect("few lines");
+        let texts =
+            found.into_iter().map(|line| String::from_utf8_lossy(trimmed(&payload[line])).into_owned());
+        assert_eq!(texts.collect::<Vec<_>>(), ["{\"a\":1}", "", "{}", "last\u{c}"]);
+    }
+
+    #[test]
+    fn a_message_of_too_many_records_is_refused_whole() {
+        let mut found = Vec::new();
+        assert!(elements(format!("[{}1]", "1,".repeat(RECORDS_MAX - 1)).as_bytes(), &mut found).is_ok());
+        assert!(elements(format!("[{}1]", "1,".repeat(RECORDS_MAX + 1)).as_bytes(), &mut found).is_err());
+        assert!(lines("1\n".repeat(RECORDS_MAX).as_bytes(), &mut found).is_err());
     }
 }

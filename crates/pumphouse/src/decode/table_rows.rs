@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray, UInt32Array, UInt64Array};
 
-use super::column::Column;
+use super::column::{self, Column};
 use super::json::{Reader, Walk};
 use super::open_batch::{ColumnFault, Counts};
 use super::plan::Plan;
 use super::reject::Fault;
 use super::zone::UnknownZone;
-use crate::config::settings::{self, Lineage, Stream, Table, Values};
+use crate::config::settings::{self, Lineage, Numbers, Stream, Table, Values};
 
 /// Rows after which the columns' bytes are counted anew; in between, payloads are added up.
 const ROWS_BETWEEN_COUNTS: usize = 256;
@@ -46,8 +46,12 @@ pub(super) struct TableRows {
 impl TableRows {
     /// No rows of a table.
     pub(super) fn new(stream: &Stream, table: &Table) -> Result<Self, ColumnFault> {
-        let mut plan = Plan::new(&table.columns);
-        let columns = table.columns.iter().map(new_column).collect::<Result<Vec<_>, _>>()?;
+        let mut plan = Plan::new(&table.columns, table.unknown_fields_in.as_deref());
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| new_column(column, stream.numbers))
+            .collect::<Result<Vec<_>, _>>()?;
         let columns = check_defaults(&mut plan, columns)?;
         Ok(Self {
             name: table.full_name(),
@@ -147,12 +151,13 @@ impl TableRows {
         let partitions = std::mem::replace(&mut self.partitions, Vec::with_capacity(rows));
         let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(rows));
         let indexes = self.indexes.as_mut().map(|all| std::mem::replace(all, Vec::with_capacity(rows)));
-        let names = self.plan.fields.iter().map(|field| field.name.as_str());
-        let values = self.columns.iter_mut().map(|column| (column.is_nullable(), column.take()));
-        let mut arrays: Vec<(&str, ArrayRef, bool)> =
-            names.zip(values).map(|(name, (nullable, array))| (name, array, nullable)).collect();
+        let columns = self.plan.fields.iter().zip(&mut self.columns);
+        let mut arrays: Vec<(String, ArrayRef, bool)> =
+            columns.flat_map(|(field, column)| column.take_named(&field.name)).collect();
         if let Some(Lineage { partition, offset, ingested_at, index }) = &self.lineage {
             let time = TimestampMillisecondArray::from_value(ingested_at_ms, rows);
+            let [partition, offset, index, ingested_at] =
+                [partition, offset, index, ingested_at].map(String::clone);
             arrays.push((partition, Arc::new(UInt32Array::from(partitions)), false));
             arrays.push((offset, Arc::new(UInt64Array::from(offsets)), false));
             if let Some(indexes) = indexes {
@@ -168,8 +173,9 @@ impl TableRows {
 /// Name and ClickHouse type of each column of a stream's table, in the order of its rows.
 #[must_use]
 pub fn table_columns(stream: &Stream, table: &Table) -> Vec<(String, String)> {
-    let declared = table.columns.iter().map(|column| (column.name.clone(), column.column_type.to_string()));
-    let mut columns: Vec<_> = declared.collect();
+    let declared = table.columns.iter();
+    let mut columns: Vec<_> =
+        declared.flat_map(|column| column::table_columns_of(&column.name, &column.column_type)).collect();
     if let Some(Lineage { partition, offset, ingested_at, index }) = &stream.lineage {
         columns.push((partition.clone(), "UInt32".to_owned()));
         columns.push((offset.clone(), "UInt64".to_owned()));
@@ -181,8 +187,8 @@ pub fn table_columns(stream: &Stream, table: &Table) -> Vec<(String, String)> {
     columns
 }
 
-fn new_column(column: &settings::Column) -> Result<Column, ColumnFault> {
-    Column::new(&column.column_type, column.epoch)
+fn new_column(column: &settings::Column, numbers: Numbers) -> Result<Column, ColumnFault> {
+    Column::new(&column.column_type, column.epoch, numbers)
         .map_err(|UnknownZone(zone)| ColumnFault::Zone { column: column.name.clone(), zone })
 }
 

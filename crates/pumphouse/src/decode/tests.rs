@@ -1,7 +1,11 @@
 //! The decoder as a whole, by what goes in and what comes out. What only one file decides is tested there.
 
 mod batch;
+mod coerce;
+mod composites;
 mod differential;
+mod routing;
+mod scalars;
 mod shape;
 mod values;
 

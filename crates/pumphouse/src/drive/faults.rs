@@ -7,6 +7,7 @@ use pumphouse_core::offset::{Partition, Range};
 use pumphouse_core::verdict::{Halt, Refusal};
 use rdkafka::error::KafkaError;
 
+use super::lane::FetchFailed;
 use crate::config::settings::Stream;
 use crate::decode::ColumnFault;
 use crate::fault::{Code, Fault};
@@ -106,6 +107,13 @@ fn ranges(ranges: &BTreeMap<Partition, Range>) -> String {
 
 /// The columns can't be decoded into.
 #[must_use]
+/// Records that no look at them could read.
+pub(super) fn unreadable(stream: &Stream, failed: &FetchFailed) -> Fault {
+    let on = format!("topic `{}` partition {}", stream.topic, failed.partition);
+    let what = format!("records from offset {} on can't be read: {}", failed.at, failed.text);
+    Fault::new(Code::RecordsDamaged, on, what)
+}
+
 pub(super) fn columns(stream: &Stream, error: &ColumnFault) -> Fault {
     Fault::new(Code::ConfigurationMistakes, format!("stream `{}`", stream.name), error.to_string())
 }

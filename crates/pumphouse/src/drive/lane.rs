@@ -127,6 +127,14 @@ impl Mailbox {
     }
 }
 
+/// What a partition's queue held instead of records.
+pub(super) struct FetchFailed {
+    pub(super) partition: Partition,
+    pub(super) at: Offset,
+    pub(super) error: RDKafkaRespErr,
+    pub(super) text: String,
+}
+
 /// How a lane ended.
 #[derive(Debug)]
 pub enum End {
@@ -163,7 +171,9 @@ pub struct Lane {
     pub(super) mailbox: Mailbox,
     pub(super) report: Arc<LaneReport>,
     pub(super) end: Option<End>,
-    pub(super) fetch_failed: Option<(Partition, RDKafkaRespErr)>,
+    pub(super) fetch_failed: Option<FetchFailed>,
+    /// Where records could not be read, and how many times in a row.
+    pub(super) unreadable: Option<(Partition, Offset, u32)>,
     /// Partitions whose queue held a failure: nothing is taken from them until the lane has joined again.
     pub(super) distrusted: BTreeSet<Partition>,
     /// The partition that the next turn begins with.
@@ -206,6 +216,7 @@ impl Lane {
             report,
             end: None,
             fetch_failed: None,
+            unreadable: None,
             distrusted: BTreeSet::new(),
             first_taken: Partition(0),
             nothing_assigned: false,

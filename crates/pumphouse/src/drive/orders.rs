@@ -13,6 +13,7 @@ use rdkafka::error::KafkaResult;
 
 use super::faults;
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
+use super::take::LOOKS_MAX;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
 use crate::sink::probe;
@@ -153,12 +154,21 @@ impl Lane {
         let shared = Arc::clone(&self.shared);
         tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(), "reading a found claim again");
         self.ask(move |mailbox| {
+            let mut looks = 0;
             while !mailbox.is_cancelled() {
                 match rebuilt(&shared, &claim, mailbox) {
                     Ok(answer) => return mailbox.send(answer),
                     Err(ReadError::Cancelled) => return,
                     Err(ReadError::Gone(partition, range)) => {
                         return mailbox.send(Answer::Fact(Input::Gone(claim.id, partition, range)));
+                    }
+                    Err(ReadError::Damaged(partition, range)) if looks == LOOKS_MAX => {
+                        return mailbox.send(Answer::Fact(Input::Gone(claim.id, partition, range)));
+                    }
+                    Err(ReadError::Damaged(partition, range)) => {
+                        looks += 1;
+                        tracing::warn!(batch = %claim.id, %partition, ?range, "a claimed range is damaged; looking again");
+                        thread::sleep(AGAIN_AFTER);
                     }
                     Err(ReadError::Kafka(error)) => {
                         tracing::warn!(batch = %claim.id, %error, "a claim can't be read again yet");

@@ -9,19 +9,31 @@ use pumphouse_core::pump::Input;
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::lane::{Answer, Lane};
+use super::faults;
+use super::lane::{Answer, End, FetchFailed, Lane};
 use crate::decode::{Headers, OpenBatch, Record};
 use crate::source::kafka::{Taken, lookup, with_record};
 
 /// Pause before a lane whose fetching failed joins again.
 const REJOIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Looks at records that can't be read, before they are taken to be damaged in the log itself.
+pub(super) const LOOKS_MAX: u32 = 3;
+
+/// Whether an answer held a batch of records that is damaged: its checksum or its compression is wrong.
+fn is_unreadable(error: RDKafkaRespErr) -> bool {
+    matches!(
+        error,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION
+    )
+}
+
 /// How far one turn came with a partition.
 struct Turn {
     next: Offset,
     last_time: Option<i64>,
     records: u64,
-    failed: Option<RDKafkaRespErr>,
+    failed: Option<(RDKafkaRespErr, String)>,
 }
 
 impl Lane {
@@ -57,8 +69,10 @@ impl Lane {
             Taken::Failed(error, text) => turn.failed(partition, *error, text),
         });
         self.times.extend(turn.last_time.map(|time| (time, turn.records)));
-        if let Some(error) = turn.failed {
-            self.fetch_failed = Some((partition, error));
+        if let Some((error, text)) = turn.failed {
+            self.distrusted.insert(partition);
+            // What comes after the first failure comes again after the next join.
+            self.fetch_failed.get_or_insert(FetchFailed { partition, at: turn.next, error, text });
         }
         if turn.next > from {
             let filled = Filled {
@@ -98,14 +112,38 @@ impl Lane {
     /// After a failure in a partition's queue the client's own position can't be trusted any more (it moves past
     /// the failure as if that were a record), so the lane begins anew from what is committed.
     pub(super) fn heed_fetch_failure(&mut self) {
-        let Some((partition, error)) = self.fetch_failed.take() else { return };
-        self.distrusted.insert(partition);
-        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET {
-            self.ask_ends(partition);
+        if self.fetch_failed.as_ref().is_some_and(|failed| self.has_more_before(failed)) {
+            return;
+        }
+        let Some(failed) = self.fetch_failed.take() else { return };
+        if failed.error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET {
+            self.ask_ends(failed.partition);
+        } else if self.stays_unreadable(&failed) {
+            self.end = Some(End::Halted(Box::new(faults::unreadable(&self.shared.stream, &failed))));
         } else {
             thread::sleep(REJOIN_AFTER);
             self.rejoin();
         }
+    }
+
+    /// Whether records before the unreadable ones are still on their way. They would be thrown away by joining again,
+    /// each time, and never arrive.
+    fn has_more_before(&self, failed: &FetchFailed) -> bool {
+        let committed = self.pump.committed_offsets().find(|(partition, _)| *partition == failed.partition);
+        is_unreadable(failed.error) && committed.is_some_and(|(_, offset)| offset < failed.at)
+    }
+
+    /// Whether the log holds bytes at this place that are no records, which is sure only after several looks: a
+    /// connection can spoil an answer, too.
+    fn stays_unreadable(&mut self, failed: &FetchFailed) -> bool {
+        if !is_unreadable(failed.error) {
+            return false;
+        }
+        let before =
+            self.unreadable.filter(|(partition, at, _)| (*partition, *at) == (failed.partition, failed.at));
+        let looks = before.map_or(1, |(.., looks)| looks + 1);
+        self.unreadable = Some((failed.partition, failed.at, looks));
+        looks == LOOKS_MAX
     }
 
     /// Finds out which offsets are missing, or that none is.
@@ -138,7 +176,7 @@ impl Turn {
     }
 
     fn failed(&mut self, partition: Partition, error: RDKafkaRespErr, text: &str) {
-        self.failed = Some(error);
+        self.failed = Some((error, text.to_owned()));
         tracing::warn!(%partition, error = text, "fetching failed");
     }
 }

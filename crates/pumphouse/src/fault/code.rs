@@ -149,6 +149,9 @@ codes! {
     TopicRecreated "PH-0038" HALTED
         "topic was recreated"
         "the stream halts; old offsets are not applied to the new topic";
+    RecordsDamaged "PH-0039" HALTED
+        "records in Kafka's log can't be read"
+        "the stream halts before them and the offsets stay";
     // Tables
     TableMissing "PH-0040" HALTED
         "table missing"
@@ -219,6 +222,24 @@ codes! {
         "the record becomes a dead letter";
     MessageEmpty "PH-0114" NEVER
         "message empty"
+        "the record becomes a dead letter";
+    TombstoneRefused "PH-0115" NEVER
+        "tombstone"
+        "the record becomes a dead letter";
+    NotAName "PH-0116" NEVER
+        "not a name of the enum"
+        "the record becomes a dead letter";
+    NotAnAddress "PH-0117" NEVER
+        "not a valid IP address"
+        "the record becomes a dead letter";
+    TooLargeForColumn "PH-0118" NEVER
+        "too large for the column"
+        "the record becomes a dead letter";
+    NotAnArray "PH-0119" NEVER
+        "message can't be taken apart"
+        "the record becomes a dead letter";
+    SchemaFailed "PH-0120" NEVER
+        "fails the JSON Schema"
         "the record becomes a dead letter";
     // The servers that tests and the demo bring along
     ToolMissing "PH-0200" FAILED

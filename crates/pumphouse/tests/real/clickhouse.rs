@@ -1,7 +1,7 @@
 //! What is asked of ClickHouse alone, each in a database of its own: the wire, the tables, the types.
 
 use crate::world::{Pair, block_on};
-use crate::{column_types, tables, wire};
+use crate::{column_types, composites, oracle, tables, wire};
 
 /// A test for each function, under its name; those of the first module are async.
 macro_rules! stories {
@@ -35,7 +35,13 @@ stories! {
     tables::preflight_follows_views_to_every_target;
     tables::the_statement_of_a_finding_mends_it;
     tables::an_unknown_setting_is_found_before_the_first_insert;
+    oracle::generated_values_arrive_as_clickhouse_itself_would_store_them;
     column_types::every_type_arrives_as_written, blocking;
     column_types::dead_letters_arrive_whole, blocking;
+    composites::composite_types_arrive_as_written;
+    composites::a_nested_that_is_one_column_is_declared_as_an_array;
+    composites::json_that_is_taken_is_kept;
+    composites::json_that_is_rejected_would_not_be_kept;
+    composites::fields_that_no_column_reads_arrive;
     column_types::large_and_worn_dictionaries_arrive_right, blocking;
 }

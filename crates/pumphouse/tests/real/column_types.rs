@@ -1,6 +1,8 @@
 //! Every column type against a real server: what JSON says is what ClickHouse shows, at the edges of each
 //! type, bare and inside the types that hold others. ClickHouse is the judge of what was meant.
 
+mod scalars;
+
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -192,7 +194,45 @@ const TIMES: [Case; 9] = [
 ];
 
 /// Types that hold others, each as a whole.
-const NESTED: [Case; 9] = [
+const NESTED: [Case; 17] = [
+    ("Map(LowCardinality(FixedString(2)), UInt8)", None, &[(r#"{"ab":1,"c":2}"#, "{'ab':1,'c\\0':2}")]),
+    (
+        "LowCardinality(FixedString(2))",
+        None,
+        &[("\"ab\"", "ab"), ("\"\"", ""), ("\"a\"", "a"), ("\"ab\"", "ab")],
+    ),
+    (
+        "LowCardinality(Nullable(FixedString(2)))",
+        None,
+        &[("null", "NULL"), ("\"ab\"", "ab"), ("null", "NULL"), ("\"\"", "")],
+    ),
+    ("Array(LowCardinality(Nullable(FixedString(1))))", None, &[("[null,\"a\",null]", "[NULL,'a',NULL]")]),
+    (
+        "Map(Enum8('a' = 1, 'b' = 2), Array(Nullable(IPv6)))",
+        None,
+        &[(r#"{"b":["::1",null],"a":[]}"#, "{'b':['::1',NULL],'a':[]}")],
+    ),
+    (
+        "Map(Int256, UInt128)",
+        None,
+        &[(
+            r#"{"-57896044618658097711785492504343953926634992332820282019728792003956564819968":340282366920938463463374607431768211455}"#,
+            "{-57896044618658097711785492504343953926634992332820282019728792003956564819968:340282366920938463463374607431768211455}",
+        )],
+    ),
+    (
+        "Map(IPv4, Date32)",
+        None,
+        &[(
+            r#"{"192.0.2.1":"1900-01-01","0.0.0.0":"2299-12-31"}"#,
+            "{'192.0.2.1':'1900-01-01','0.0.0.0':'2299-12-31'}",
+        )],
+    ),
+    (
+        "Map(FixedString(2), Map(IPv6, Nullable(Enum16('x' = 300))))",
+        None,
+        &[(r#"{"ab":{"::1":"x","::":null}}"#, "{'ab':{'::1':'x','::':NULL}}")],
+    ),
     ("LowCardinality(String)", None, &[("\"a\"", "a"), ("\"\"", ""), ("\"a\"", "a"), ("\"é\"", "é")]),
     (
         "LowCardinality(Nullable(String))",
@@ -226,7 +266,13 @@ const NESTED: [Case; 9] = [
 /// Writes each type's values through ArrowStream and reads them back as text.
 pub(crate) fn every_type_arrives_as_written(url: &str, database: &str) {
     let server = Server { url, database };
-    let scalars = WHOLE.iter().chain(&FRACTIONS).chain(&TEXTS).chain(&TIMES);
+    let scalars = WHOLE
+        .iter()
+        .chain(&FRACTIONS)
+        .chain(&TEXTS)
+        .chain(&TIMES)
+        .chain(&scalars::WIDE)
+        .chain(&scalars::NAMED);
     for (number, case) in scalars.clone().enumerate() {
         arrives_in_all_wrappings(&server, &format!("scalar_{number}"), case);
     }
@@ -408,7 +454,7 @@ impl Server<'_> {
         let mut writer = StreamWriter::try_new(Vec::new(), &rows.schema()).expect("a schema");
         writer.write(rows).expect("a batch");
         let body = writer.into_inner().expect("a whole stream");
-        let input = structure.replace('\'', "\\'");
+        let input = structure.replace('\\', "\\\\").replace('\'', "\\'");
         let query = format!("INSERT INTO {table} SELECT * FROM input('{input}') FORMAT ArrowStream");
         // What a server or a session takes for its own zone must not matter.
         self.post(&query, "Asia/Kathmandu", &body);

@@ -4,13 +4,17 @@
 
 mod clickhouse;
 mod column_types;
+mod composites;
+mod damage;
 mod delivery;
 mod demo;
 mod gaps;
 mod groups;
 mod incidents;
 mod letters;
+mod oracle;
 mod outages;
+mod poison;
 mod refusals;
 mod servers;
 mod story;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use pumphouse::embedded::guard::{Guarded, Program};
 use pumphouse::embedded::{clickhouse, kafka};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -120,6 +120,15 @@ impl World {
             result.unwrap_or_else(|(topic, error)| panic!("creating topic {topic}: {error}"));
         }
         self.wait_for_leaders(topic, partitions);
+    }
+
+    /// Sets a property of the topic.
+    pub(crate) fn set_topic(&self, property: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> = told(self.client().create());
+        let change = AlterConfig::new(ResourceSpecifier::Topic(&self.topic)).set(property, value);
+        for result in told(block_on(admin.alter_configs(&[change], &AdminOptions::new()))) {
+            result.unwrap_or_else(|(topic, error)| panic!("setting {property} of {topic:?}: {error}"));
+        }
     }
 
     /// Deletes a topic and waits until the broker says so.

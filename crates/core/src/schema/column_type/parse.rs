@@ -112,7 +112,7 @@ fn parametric(name: &str, arguments: &[&str]) -> Result<ColumnType, UnknownType>
         }),
         ("Tuple", elements) => tuple(elements),
         ("Nested", elements) => nested(elements),
-        ("JSON", arguments) => Ok(ColumnType::Json(Some(arguments.join(", ")))),
+        ("JSON", arguments) => json(arguments),
         ("Decimal", _) => Err(wrong("a precision of 1 to 76 and a scale")),
         ("LowCardinality" | "Nullable" | "Array", _) => Err(wrong("one type")),
         ("Map", _) => Err(wrong("a key type and a value type")),
@@ -143,7 +143,9 @@ fn low_cardinality(inner: ColumnType) -> Result<ColumnType, UnknownType> {
         value => value,
     };
     match dictionary {
-        ColumnType::String => Ok(ColumnType::LowCardinality(Box::new(inner))),
+        ColumnType::String | ColumnType::FixedString(_) | ColumnType::Uuid => {
+            Ok(ColumnType::LowCardinality(Box::new(inner)))
+        }
         other => Err(UnknownType::Nesting { outer: "LowCardinality", inner: other.to_string() }),
     }
 }
@@ -155,14 +157,22 @@ fn nullable(inner: ColumnType) -> Result<ColumnType, UnknownType> {
         | ColumnType::Array(_)
         | ColumnType::Map(..)
         | ColumnType::Tuple(_)
-        | ColumnType::Nested(_)
-        | ColumnType::Json(_) => Err(UnknownType::Nesting { outer: "Nullable", inner: inner.to_string() }),
+        | ColumnType::Nested(_) => Err(UnknownType::Nesting { outer: "Nullable", inner: inner.to_string() }),
         inner => Ok(ColumnType::Nullable(Box::new(inner))),
     }
 }
 
 fn map(key: ColumnType, value: ColumnType) -> Result<ColumnType, UnknownType> {
-    if key.is_nullable() || matches!(key, ColumnType::Array(_) | ColumnType::Map(..)) {
+    let is_composite = matches!(
+        key,
+        ColumnType::Array(_)
+            | ColumnType::Map(..)
+            | ColumnType::Tuple(_)
+            | ColumnType::Nested(_)
+            | ColumnType::Json(_)
+    );
+    // ClickHouse takes composite keys, but a key of a JSON object can't be one.
+    if key.is_nullable() || is_composite {
         return Err(UnknownType::Nesting { outer: "Map as a key", inner: key.to_string() });
     }
     Ok(ColumnType::Map(Box::new(key), Box::new(value)))
@@ -195,12 +205,16 @@ fn enumeration(of: &str, arguments: &[&str]) -> Option<ColumnType> {
 
 /// The text in single quotes that stands first, and what follows it.
 fn quoted_name(text: &str) -> Option<(String, &str)> {
+    quoted_by('\'', text)
+}
+
+fn quoted_by(quote: char, text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
-    let mut characters = text.strip_prefix('\'')?.char_indices();
+    let mut characters = text.strip_prefix(quote)?.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
             '\\' => name.push(characters.next()?.1),
-            '\'' => return Some((name, &text[at + 2..])),
+            end if end == quote => return Some((name, &text[at + 2..])),
             _ => name.push(character),
         }
     }
@@ -210,7 +224,7 @@ fn quoted_name(text: &str) -> Option<(String, &str)> {
 fn tuple(elements: &[&str]) -> Result<ColumnType, UnknownType> {
     let wrong = || UnknownType::Arguments {
         name: "Tuple".to_owned(),
-        expected: "types, or a name before each of them, no name twice",
+        expected: "types, or a name before each of them, no name twice, empty, `null` or with a point",
     };
     let elements = elements
         .iter()
@@ -221,13 +235,13 @@ fn tuple(elements: &[&str]) -> Result<ColumnType, UnknownType> {
         .collect::<Result<Vec<(Option<String>, ColumnType)>, UnknownType>>()?;
     let names: Vec<&String> = elements.iter().filter_map(|(name, _)| name.as_ref()).collect();
     let all_or_none = names.is_empty() || names.len() == elements.len();
-    if all_or_none && no_name_twice(&names) { Ok(ColumnType::Tuple(elements)) } else { Err(wrong()) }
+    if all_or_none && are_names(&names) { Ok(ColumnType::Tuple(elements)) } else { Err(wrong()) }
 }
 
 fn nested(elements: &[&str]) -> Result<ColumnType, UnknownType> {
     let wrong = || UnknownType::Arguments {
         name: "Nested".to_owned(),
-        expected: "a name and a type each, no name twice",
+        expected: "a name and a type each, no name twice, empty, `null` or with a point",
     };
     let elements = elements
         .iter()
@@ -237,18 +251,47 @@ fn nested(elements: &[&str]) -> Result<ColumnType, UnknownType> {
         })
         .collect::<Result<Vec<(String, ColumnType)>, UnknownType>>()?;
     let names: Vec<&String> = elements.iter().map(|(name, _)| name).collect();
-    if no_name_twice(&names) { Ok(ColumnType::Nested(elements)) } else { Err(wrong()) }
+    if are_names(&names) { Ok(ColumnType::Nested(elements)) } else { Err(wrong()) }
 }
 
-fn no_name_twice(names: &[&String]) -> bool {
-    names.iter().enumerate().all(|(at, name)| !names[..at].contains(name))
+/// Whether elements can have these names, each once. ClickHouse takes points, but a table whose elements `a.b` and
+/// `b` of `a` fall together can't be read again (26.7); it reserves `null`.
+fn are_names(names: &[&String]) -> bool {
+    let is_name = |name: &str| !name.is_empty() && name != "null" && !name.contains('.');
+    names.iter().enumerate().all(|(at, name)| is_name(name) && !names[..at].contains(name))
+}
+
+/// The limits of a JSON column. Typed paths and `SKIP` are not taken: values that ClickHouse could not convert
+/// would refuse the whole block, and skipped ones would be lost.
+fn json(arguments: &[&str]) -> Result<ColumnType, UnknownType> {
+    let fits = |argument: &&str| {
+        let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
+        let value = value.trim().parse::<u32>().ok();
+        value.is_some_and(|value| match name.trim() {
+            "max_dynamic_paths" => value <= 10_000,
+            "max_dynamic_types" => (32..=254).contains(&value),
+            _ => false,
+        })
+    };
+    let names: Vec<_> = arguments.iter().filter_map(|argument| argument.split('=').next()).collect();
+    if !arguments.iter().all(fits)
+        || (names.len() == 2 && names[0].trim() == names[1].trim())
+        || names.len() > 2
+    {
+        return Err(UnknownType::Arguments {
+            name: "JSON".to_owned(),
+            expected: "`max_dynamic_paths=` (0 to 10000) and `max_dynamic_types=` (32 to 254), \
+                       no typed paths and no SKIP",
+        });
+    }
+    Ok(ColumnType::Json(Some(arguments.join(", "))))
 }
 
 /// Splits `name Type`; none where there is only a type.
 fn named(element: &str) -> Option<(String, &str)> {
-    if let Some(rest) = element.strip_prefix('`') {
-        let (name, of) = rest.split_once('`')?;
-        return Some((name.to_owned(), of.trim()));
+    if element.starts_with('`') {
+        let (name, of) = quoted_by('`', element)?;
+        return Some((name, of.trim()));
     }
     let (name, of) = element.split_once(char::is_whitespace)?;
     let is_name = super::is_bare(name);

@@ -1,4 +1,4 @@
-//! LowCardinality(String): each distinct text once, a number per row. Right for any number of distinct
+//! `LowCardinality`: each distinct text once, a number per row. Right for any number of distinct
 //! texts, only slower and larger than a plain column where they are many.
 
 use std::cmp::Ordering;
@@ -11,6 +11,7 @@ use arrow_buffer::NullBuffer;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::fixed::Append;
 use super::text::Texts;
 use super::{Store, retain_rows, take_values};
 use crate::decode::json::{BLOCK, Reader};
@@ -101,6 +102,13 @@ const WITHIN: [u128; BLOCK] = {
 fn place_of(block: u128) -> usize {
     let (low, high) = (block as u64, (block >> 64) as u64);
     ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> RECENT_SHIFT) as usize
+}
+
+impl Append for Dictionary {
+    fn append(&mut self, text: &[u8]) {
+        let number = self.number_of(text);
+        self.rows.push(number);
+    }
 }
 
 impl Store for Dictionary {

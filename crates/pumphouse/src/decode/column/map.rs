@@ -55,8 +55,11 @@ impl Maps {
             Err(inside.unexpected("a bare value"))
         };
         read.map_err(|fault| match fault.code() {
-            Code::NotJson => Fault::new(Code::WrongType, format!("a key, {}", text_found(text)))
-                .or_expecting(|| self.keys.expectation()),
+            // The key is a text, whatever stands in it: nothing of it is broken, deep or half a character.
+            Code::NotJson | Code::TooDeep | Code::LoneSurrogate => {
+                Fault::new(Code::WrongType, format!("a key, {}", text_found(text)))
+                    .or_expecting(|| self.keys.expectation())
+            }
             _ => fault,
         })
     }

@@ -137,11 +137,34 @@ impl Store for Conditions {
 
 /// Whether two numbers are the same: `1`, `1.0` and `1e0` are.
 fn is_equal(left: &Value, right: &Value) -> bool {
-    match (
-        left.as_i64().map(i128::from).or(left.as_u64().map(i128::from)),
-        right.as_i64().map(i128::from).or(right.as_u64().map(i128::from)),
-    ) {
+    match (whole(left), whole(right)) {
         (Some(left), Some(right)) => left == right,
         _ => left.as_f64() == right.as_f64(),
+    }
+}
+
+/// The number without its fraction, where it has none.
+fn whole(number: &Value) -> Option<i128> {
+    let exactly = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
+    exactly.or_else(|| {
+        let number = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e30)?;
+        #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
+        Some(number as i128)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_equal_by_value_and_not_by_their_nearest_double() {
+        let equal = |left: &str, right: &str| {
+            let value = |text| serde_json::from_str::<Value>(text).unwrap_or_default();
+            is_equal(&value(left), &value(right))
+        };
+        assert!(equal("1", "1.0") && equal("1e0", "1") && equal("0.5", "5e-1") && equal("-0", "0"));
+        assert!(!equal("18446744073709551615", "18446744073709551616"));
+        assert!(!equal("9007199254740993", "9007199254740992.0") && !equal("1", "1.5"));
     }
 }

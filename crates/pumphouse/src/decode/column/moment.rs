@@ -1,10 +1,10 @@
-//! `Date`, `DateTime` and `DateTime64`: ranges, precision, and numbers where a unit was declared for them.
+//! `Date`, `Date32`, `DateTime` and `DateTime64`: ranges, precision, and numbers where a unit was declared for them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow_array::types::{ArrowPrimitiveType, UInt16Type, UInt32Type};
+use arrow_array::types::{ArrowPrimitiveType, Date32Type, UInt16Type, UInt32Type};
 use arrow_array::{
     ArrayRef, Decimal128Array, PrimitiveArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, TimestampSecondArray,
@@ -20,6 +20,9 @@ use crate::decode::time::{self, Clock, NotATime};
 use crate::decode::zone::{NoInstant, Zone};
 
 const DAY_NANOSECONDS: i128 = 86_400_000_000_000;
+/// 1900-01-01 and 2299-12-31.
+const DATE_32_DAYS: std::ops::RangeInclusive<i32> = -25_567..=120_529;
+const DAY_OUTSIDE: &str = "a day outside that range";
 /// 1900-01-01 00:00:00 and 2299-12-31 23:59:59 UTC.
 const DATE_TIME_64_SECONDS: std::ops::RangeInclusive<i128> = -2_208_988_800..=10_413_791_999;
 
@@ -43,12 +46,19 @@ pub(super) struct Moments<K: Kind> {
 }
 
 pub(super) type Dates = Moments<Date>;
+pub(super) type Dates32 = Moments<Date32>;
 pub(super) type DateTimes = Moments<DateTime>;
 pub(super) type DateTimes64 = Moments<DateTime64>;
 
 impl Dates {
     pub(super) fn new(epoch: Option<EpochUnit>) -> Self {
         Self { kind: Date, epoch, values: Vec::new() }
+    }
+}
+
+impl Dates32 {
+    pub(super) fn new(epoch: Option<EpochUnit>) -> Self {
+        Self { kind: Date32, epoch, values: Vec::new() }
     }
 }
 
@@ -112,21 +122,52 @@ impl Kind for Date {
     type Native = u16;
 
     fn of_text(&mut self, text: &[u8]) -> Result<u16, Fault> {
-        let days = time::days_in(text).map_err(|reason| no_time(text, reason, "YYYY-MM-DD"))?;
-        u16::try_from(days).map_err(|_| Fault::new(Code::OutOfRange, "a day outside that range"))
+        u16::try_from(days_of_text(text)?).map_err(|_| Fault::new(Code::OutOfRange, DAY_OUTSIDE))
     }
 
     fn of_number(&self, number: &[u8], digits: i32) -> Result<u16, Unfit> {
-        let nanoseconds = decimal::scaled_128(number, decimal::PRECISION_MAX_128, 9 - digits)?;
-        if nanoseconds % DAY_NANOSECONDS != 0 {
-            return Err(Unfit::PrecisionLost);
-        }
-        u16::try_from(nanoseconds / DAY_NANOSECONDS).map_err(|_| Unfit::OutOfRange)
+        u16::try_from(days_of_number(number, digits)?).map_err(|_| Unfit::OutOfRange)
     }
 
     fn array(&self, values: Vec<u16>, nulls: Option<NullBuffer>) -> ArrayRef {
         primitive::<UInt16Type>(values, nulls)
     }
+}
+
+/// Days from 1900-01-01 to 2299-12-31.
+pub(super) struct Date32;
+
+impl Kind for Date32 {
+    type Native = i32;
+
+    fn of_text(&mut self, text: &[u8]) -> Result<i32, Fault> {
+        let days = i128::from(days_of_text(text)?);
+        day_32(days).ok_or_else(|| Fault::new(Code::OutOfRange, DAY_OUTSIDE))
+    }
+
+    fn of_number(&self, number: &[u8], digits: i32) -> Result<i32, Unfit> {
+        day_32(days_of_number(number, digits)?).ok_or(Unfit::OutOfRange)
+    }
+
+    fn array(&self, values: Vec<i32>, nulls: Option<NullBuffer>) -> ArrayRef {
+        primitive::<Date32Type>(values, nulls)
+    }
+}
+
+fn day_32(days: i128) -> Option<i32> {
+    i32::try_from(days).ok().filter(|days| DATE_32_DAYS.contains(days))
+}
+
+fn days_of_text(text: &[u8]) -> Result<i64, Fault> {
+    time::days_in(text).map_err(|reason| no_time(text, reason, "YYYY-MM-DD"))
+}
+
+fn days_of_number(number: &[u8], digits: i32) -> Result<i128, Unfit> {
+    let nanoseconds = decimal::scaled_128(number, decimal::PRECISION_MAX_128, 9 - digits)?;
+    if nanoseconds % DAY_NANOSECONDS != 0 {
+        return Err(Unfit::PrecisionLost);
+    }
+    Ok(nanoseconds / DAY_NANOSECONDS)
 }
 
 /// Seconds from 1970 to 2106.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BinaryArray, LargeBinaryArray, OffsetSizeTrait};
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer};
 
+use super::fixed::Append;
 use super::{Store, take_values};
 use crate::decode::json::Reader;
 use crate::decode::reject::Fault;
@@ -33,6 +34,12 @@ impl Texts {
     pub(super) fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len());
+    }
+}
+
+impl Append for Texts {
+    fn append(&mut self, text: &[u8]) {
+        self.push(text);
     }
 }
 

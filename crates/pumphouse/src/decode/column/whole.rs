@@ -78,9 +78,13 @@ where
 fn whole_in(text: &[u8]) -> Result<i128, Fault> {
     let mut inside = Reader::new(text, Vec::new());
     match inside.whole().and_then(|value| inside.end_here().map(|()| value)) {
-        Err(fault) if fault.code() != Code::OutOfRange => {
-            Err(Fault::new(Code::WrongType, format!("{} that are not an integer's digits", text_found(text))))
-        }
+        Err(fault) if fault.code() != Code::OutOfRange => Err(no_digits(text)),
         read => read,
     }
+}
+
+/// The fault of a string that spells no integer.
+#[cold]
+pub(super) fn no_digits(text: &[u8]) -> Fault {
+    Fault::new(Code::WrongType, format!("{} that are not an integer's digits", text_found(text)))
 }

@@ -40,6 +40,12 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
+    /// The bytes from `position` to the reader.
+    #[inline]
+    pub(in crate::decode) fn passed(&self, position: usize) -> &'a [u8] {
+        self.bytes.get(position..self.at).unwrap_or_default()
+    }
+
     /// The next `N` bytes, if there are so many.
     #[inline]
     pub(in crate::decode) fn ahead<const N: usize>(&self) -> Option<&'a [u8; N]> {

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn takes(column_type: &str, values: &[(&str, &str)]) {
+pub(super) fn takes(column_type: &str, values: &[(&str, &str)]) {
     for (json, expected) in values {
         assert_eq!(decode_value(column_type, json).as_deref(), Ok(*expected), "{column_type} from {json}");
     }
 }
 
-fn refuses(column_type: &str, code: &str, values: &[&str]) {
+pub(super) fn refuses(column_type: &str, code: &str, values: &[&str]) {
     for json in values {
         let refused = decode_value(column_type, json).expect_err(json);
         assert_eq!(refused[..3], [code, "v", "v"], "{column_type} from {json}: {}", refused[3]);
@@ -279,6 +279,8 @@ fn arrays_and_maps_name_the_element_at_fault() {
         ("Map(UInt8, UInt8)", r#"{"x":1}"#, "PH-0103", "v[0]"),
         ("Map(UInt8, UInt8)", r#"{"null":1}"#, "PH-0103", "v[0]"),
         ("Map(UInt64, UInt8)", r#"{"\"1\"":1}"#, "PH-0103", "v[0]"),
+        ("Map(UInt8, UInt8)", &format!("{{\"{}\":1}}", "[".repeat(200)), "PH-0103", "v[0]"),
+        ("Map(UInt8, UInt8)", r#"{"[\"\\ud800\"]":1}"#, "PH-0103", "v[0]"),
         ("Map(Bool, UInt8)", r#"{"true":1,"false ":1}"#, "PH-0103", "v[1]"),
         ("Map(String, UInt8)", r#"{"a":1,"b":2,"\u0061":3}"#, "PH-0109", "v[2]"),
         (

@@ -53,6 +53,8 @@ pub fn member(kafka: &Kafka, process: &Process, stream: &Stream, partitions: usi
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
+        // A bit that flipped on a disk is a record that says something else.
+        .set("check.crcs", "true")
         // librdkafka takes an end-of-partition event out of a batch for a record: its own position moves one past
         // the end, and after the next cooperative rebalance it fetches from there and skips a record.
         .set("enable.partition.eof", "false");
@@ -77,6 +79,7 @@ pub fn reader(kafka: &Kafka, stream: &Stream) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
+        .set("check.crcs", "true")
         .set("enable.partition.eof", "true");
     config
 }

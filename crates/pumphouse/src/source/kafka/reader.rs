@@ -27,6 +27,8 @@ const IDLE_ROUNDS_MAX: u32 = 600;
 pub enum ReadError {
     /// The log no longer holds this range whole.
     Gone(Partition, Range),
+    /// The log holds bytes in this range that are no records.
+    Damaged(Partition, Range),
     /// The reading was called off.
     Cancelled,
     /// Kafka failed.
@@ -66,6 +68,10 @@ pub fn read_ranges(
                 Reading::Going => {}
                 Reading::Done => done.push(*partition),
                 Reading::OutOfRange => return Err(missing(&consumer, topic, *partition, range)?),
+                Reading::Failed(
+                    RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG
+                    | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION,
+                ) => return Err(ReadError::Damaged(*partition, range)),
                 Reading::Failed(error) => return Err(KafkaError::MessageConsumption(error.into()).into()),
             }
         }

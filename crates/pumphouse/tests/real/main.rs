@@ -17,6 +17,7 @@ mod outages;
 mod poison;
 mod refusals;
 mod servers;
+mod several_tables;
 mod story;
 mod tables;
 mod transactions;

@@ -98,7 +98,7 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
 }
 
 /// Looks at every table of the stream; findings that refuse come back, warnings are logged.
-async fn ready_stream(
+pub(super) async fn ready_stream(
     settings: &Settings,
     client: &Client,
     stream: &Stream,

@@ -155,7 +155,7 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
 }
 
 /// The core's view of a proven refusal.
-fn refusal_of(kind: Kind) -> Refusal {
+pub(crate) fn refusal_of(kind: Kind) -> Refusal {
     match kind {
         Kind::TooManyParts => Refusal::TooManyParts,
         Kind::Memory | Kind::Overloaded | Kind::Timeout | Kind::Replica => Refusal::Overloaded,

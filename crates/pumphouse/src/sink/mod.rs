@@ -5,6 +5,7 @@ pub mod insert;
 pub mod letter;
 pub mod payload;
 pub mod probe;
+pub mod replay_tables;
 pub mod tables;
 pub mod target;
 pub mod topic;

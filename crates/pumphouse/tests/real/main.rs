@@ -6,6 +6,7 @@ mod clickhouse;
 mod column_types;
 mod composites;
 mod damage;
+mod dead;
 mod delivery;
 mod demo;
 mod gaps;

@@ -13,7 +13,7 @@ use crate::pump::TableId;
 use crate::verdict::{self, Refusal, Verdict};
 
 /// Longest time for which an entry's tokens are relied on.
-pub const SAFE_AGE_MAX: Duration = Duration::from_secs(60);
+pub const SAFE_AGE_MAX: Duration = Duration::from_mins(1);
 /// ClickHouse compares deadlines by the whole second; one more for the answer on its way.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(2);
 /// An insert that has less time than this is not sent.

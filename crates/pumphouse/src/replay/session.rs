@@ -19,7 +19,7 @@ use super::log::{How, Outcome, ReplayLog};
 use super::plan::Planner;
 use super::trial::{Trial, beside};
 use super::trouble::{asked, stopped};
-use crate::config::settings::{Settings, Stream};
+use crate::config::settings::{DeadLetters, Settings, Stream};
 use crate::config::shape_hash;
 use crate::drive::clock::Clock;
 use crate::drive::ready;
@@ -101,6 +101,9 @@ struct Session<'a> {
     progress: &'a mut dyn FnMut(&Report),
 }
 
+/// What is bad of a letter that becomes rows in part is a letter of its own, in the table alone.
+const LETTERS_OF_PARTS: DeadLetters = DeadLetters { table: true, topic: None };
+
 /// Replays the letters that the filter means.
 ///
 /// # Errors
@@ -118,6 +121,7 @@ pub async fn replay(
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
         server: 0.into(),
+        letter_topic: None,
     };
     let session = Session {
         ground,
@@ -251,7 +255,7 @@ impl Session<'_> {
         let Some(mut batch) = built else { return Ok(Fact::Built(None)) };
         let sealed = batch.seal(entry.claimed_at.0);
         let compression = ready::compression(settings.clickhouse.compression);
-        let payload = Arc::new(Payload::new(sealed, compression, Vec::new()));
+        let payload = Arc::new(Payload::new(sealed, Vec::new(), compression, &LETTERS_OF_PARTS));
         let mut tables = Vec::new();
         for number in 0..self.ground.targets.len() {
             if matches!(payload.body(number).await, Ok(Some(_))) {

@@ -129,7 +129,11 @@ impl Letters {
     fn ok(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{arguments:?}\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}\n{said}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         said
     }
 
@@ -209,7 +213,8 @@ fn ten_thousand_letters_become_rows_through_kills_while_the_stream_flows() {
         flow(&letters, &mut more);
     }
     let replayed_in = begun.elapsed();
-    let rows = u64::from(counts.good + counts.wide) + u64::try_from(FLOWS.load(std::sync::atomic::Ordering::Relaxed)).expect("small");
+    let rows = u64::from(counts.good + counts.wide)
+        + u64::try_from(FLOWS.load(std::sync::atomic::Ordering::Relaxed)).expect("small");
     letters.wait_for_rows(rows);
     assert_eq!(pump.terminate(), Some(0), "{}", pump.log());
     letters.assert_exact(rows, 100);

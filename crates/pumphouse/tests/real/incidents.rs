@@ -17,4 +17,6 @@ fn three_partitions_that_four_test_messages_stopped_flow_and_the_four_are_dead_l
     assert_eq!(report["cure"]["rows"], 2_996);
     assert_eq!(report["cure"]["standing"]["lag"], 0);
     assert_eq!(report["cure"]["dead_letters"].as_array().map(Vec::len), Some(4));
+    assert_eq!((&report["replay"]["rows"], &report["replay"]["rows_in_all"]), (&1.into(), &2_997.into()));
+    assert_eq!(report["replay"]["open"], serde_json::json!([[0, 58], [0, 59], [2, 113]]));
 }

@@ -11,7 +11,7 @@ use super::feed::USERS_PER_PARTITION;
 use super::stage::{DATABASE, GROUP, STREAM, Stage, Standing, TOPIC, wait_for};
 
 /// How long pumphouse may take for the topic.
-const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// A record that could not become a row, as the table of dead letters has it.
@@ -116,8 +116,10 @@ const COLUMNS: [(&str, &str); 6] = [
     ("properties", "Map(String, String)"),
 ];
 
-fn yaml(url: &str, brokers: &str, columns: &[(&str, &str)]) -> String {
-    let columns: String = columns.iter().map(|(name, said)| format!("      {name}: {said}\n")).collect();
+/// The file, with these columns.
+pub(super) fn yaml(url: &str, brokers: &str, columns: &[(&str, &str)]) -> String {
+    let columns: Vec<String> = columns.iter().map(|(name, said)| format!("      {name}: {said}\n")).collect();
+    let columns = columns.concat();
     format!(
         r#"clickhouse: {{ url: "{url}", database: {DATABASE} }}
 kafka:

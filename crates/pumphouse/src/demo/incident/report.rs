@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::cure::{Cure, Letter};
-use super::feed::{Sent, TEST_MESSAGES};
+use super::feed::{Sent, TEST_MESSAGES, TestMessage};
 use super::naive::Naive;
+use super::replay::Replay;
+use super::stage::{PARTITIONS, Standing};
 
 /// The whole incident.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +19,8 @@ pub struct Report {
     pub naive: Naive,
     /// pumphouse.
     pub cure: Cure,
+    /// What became of one of the dead letters.
+    pub replay: Replay,
     /// What does not hold; empty where all does.
     pub mistakes: Vec<String>,
     /// Whether all holds.
@@ -26,18 +30,21 @@ pub struct Report {
 impl Report {
     /// Judges what was found.
     #[must_use]
-    pub fn new(sent: Sent, naive: Naive, cure: Cure) -> Self {
-        let claims = [claims_of_naive(sent, &naive), claims_of_cure(sent, &cure)].concat();
+    pub fn new(sent: Sent, naive: Naive, cure: Cure, replay: Replay) -> Self {
+        let claims =
+            [claims_of_naive(sent, &naive), claims_of_cure(sent, &cure), claims_of_replay(sent, &replay)]
+                .concat();
         let mistakes: Vec<String> =
             claims.into_iter().filter(|(holds, _)| !holds).map(|(_, claim)| claim).collect();
-        Self { sent, naive, cure, holds: mistakes.is_empty(), mistakes }
+        Self { sent, naive, cure, replay, holds: mistakes.is_empty(), mistakes }
     }
 
     /// The page.
     #[must_use]
     pub fn page(&self) -> String {
         let mut page = String::new();
-        for part in [self.page_of_feed(), self.page_of_naive(), self.page_of_cure(), self.verdict()] {
+        let steps = [self.page_of_naive(), self.page_of_cure(), self.page_of_replay()];
+        for part in [&[self.page_of_feed()][..], &steps, &[self.verdict()]].concat() {
             page.push_str(&part);
             page.push('\n');
         }
@@ -93,7 +100,7 @@ impl Report {
         let mut page = format!(
             "2. pumphouse, on the same topic\n\n   \
              {rows} rows of {} events, at {places} different places, {in_place} of them the event of their place\n   \
-             stands at {:?} of {:?}, lag {}, after {:.1} s; it moved its offsets itself\n   \
+             stands at {:?} of {:?}, lag {}, after {:.1} s; every offset is its own commit\n   \
              {} dead letters:\n",
             self.sent.events,
             committed(standing),
@@ -109,6 +116,19 @@ impl Report {
             );
         }
         page
+    }
+
+    fn page_of_replay(&self) -> String {
+        let Replay { of, rows, row, rows_in_all, open, resolved } = &self.replay;
+        format!(
+            "3. After defaults for what it lacks: pumphouse dead replay --partition {} --offset {}\n\n   \
+             {rows} row at its place, also after a second replay: {row}\n   \
+             {rows_in_all} rows in all; dead letters open: {}; resolved: {}\n",
+            of.partition,
+            of.offset,
+            places(open),
+            places(resolved),
+        )
     }
 
     fn verdict(&self) -> String {
@@ -148,14 +168,32 @@ fn claims_of_cure(sent: Sent, cure: &Cure) -> Vec<Claim> {
         (found == expected, format!("dead letters expected {expected:?}, found {found:?}")),
         (reasoned, "a dead letter has no path or no reason".to_owned()),
         (standing.lag == 0, format!("lag {}", standing.lag)),
+        (standing.with_history == PARTITIONS, "an offset that pumphouse did not commit".to_owned()),
     ]
+}
+
+fn claims_of_replay(sent: Sent, replay: &Replay) -> Vec<Claim> {
+    let Replay { of, rows, rows_in_all, open, resolved, .. } = replay;
+    let place = |test: &TestMessage| (u64::from(test.partition), test.offset);
+    let others: Vec<_> = TEST_MESSAGES.iter().filter(|test| *test != of).map(place).collect();
+    vec![
+        (*rows == 1, format!("{rows} rows of the replayed letter")),
+        (*rows_in_all == sent.events + 1, format!("{rows_in_all} rows after the replay")),
+        (*open == others, format!("open after the replay: {open:?}")),
+        (*resolved == [place(of)], format!("resolved by the replay: {resolved:?}")),
+    ]
+}
+
+fn places(places: &[(u64, u64)]) -> String {
+    let told = places.iter().map(|(partition, offset)| format!("{partition}/{offset}"));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn told(letter: &Letter) -> (u32, u64, &str, &str, &str) {
     (letter.partition, letter.offset, &letter.code, &letter.column, &letter.payload)
 }
 
-fn committed(standing: &super::stage::Standing) -> Vec<i64> {
+fn committed(standing: &Standing) -> Vec<i64> {
     standing.committed.iter().map(|offset| offset.unwrap_or(0)).collect()
 }
 

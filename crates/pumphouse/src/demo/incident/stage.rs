@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use pumphouse_core::claim::Metadata;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -48,6 +49,8 @@ pub struct Standing {
     pub ends: Vec<i64>,
     /// Messages that the group has not passed.
     pub lag: i64,
+    /// Partitions whose offset carries pumphouse's own history: nobody set it by hand.
+    pub with_history: u32,
 }
 
 impl Stage {
@@ -114,13 +117,15 @@ impl Stage {
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(TOPIC, 0, i32::try_from(PARTITIONS).unwrap_or(i32::MAX) - 1);
         let found = consumer.committed_offsets(asked, KAFKA_TIMEOUT)?;
-        let mut standing = Standing { committed: Vec::new(), ends: Vec::new(), lag: 0 };
+        let mut standing = Standing { committed: Vec::new(), ends: Vec::new(), lag: 0, with_history: 0 };
         for element in found.elements() {
             let end = consumer.fetch_watermarks(TOPIC, element.partition(), KAFKA_TIMEOUT)?.1;
             let committed = match element.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             };
+            let metadata = Metadata::decode(element.metadata());
+            standing.with_history += u32::from(metadata.is_some_and(|metadata| !metadata.history.is_empty()));
             standing.lag += end - committed.unwrap_or(0);
             standing.committed.push(committed);
             standing.ends.push(end);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::letters;
 use crate::story::{SHORT_SESSION, number};
 use crate::world::{Message, Pair, Pump, World, told, wait_until};
 
@@ -101,7 +102,7 @@ fn rows(pair: &Pair, world: &World, table: &str, columns: &str) -> String {
 }
 
 /// All dead letters: offset, index, table without its database, code, column, bytes.
-fn letters(pair: &Pair, world: &World) -> String {
+fn letters_in_table(pair: &Pair, world: &World) -> String {
     told(pair.clickhouse.query(&format!(
         "SELECT offset, index, substringIndex(table, '.', -1), code, column, payload FROM pumphouse.dead_letters \
          WHERE topic = '{}' ORDER BY offset, index, table FORMAT TSVRaw",
@@ -150,7 +151,7 @@ fn each_record_goes_where_its_conditions_say_and_what_is_bad_for_one_table_is_a_
         "9\t0\t\tPH-0115\t\t",
         "10\t0\trest\tPH-0101\tid\t{\"kind\":\"view\"}",
     ];
-    assert_eq!(letters(pair, &world).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(letters_in_table(pair, &world).lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn a_record_that_no_table_takes_is_filtered() {
     );
     run_through(&world, &file, 1);
     assert_eq!(rows(pair, &world, "clicks", "id, page, _offset"), "3\t\t3\n");
-    assert_eq!(letters(pair, &world), "");
+    assert_eq!(letters_in_table(pair, &world), "");
 }
 
 #[test]
@@ -186,7 +187,7 @@ fn the_lines_of_a_message_are_records_and_a_bad_one_in_the_middle_keeps_its_plac
         "0\t1\t\tPH-0100\t\t{\"id\":2,",
         "0\t3\tpaid\tPH-0101\tamount\t{\"id\":3,\"kind\":\"order\",\"state\":\"paid\"}",
     ];
-    assert_eq!(letters(pair, &world).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(letters_in_table(pair, &world).lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -205,7 +206,50 @@ fn the_elements_of_an_array_are_records_and_what_is_no_array_is_one_letter() {
         "1\t0\t\tPH-0119\t\t{\"id\":9,\"kind\":\"click\",\"page\":\"c\"}",
         "2\t0\t\tPH-0115\t\t",
     ];
-    assert_eq!(letters(pair, &world).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(letters_in_table(pair, &world).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn letters_of_one_message_go_to_the_topic_alone_under_names_of_their_own() {
+    let pair = Pair::shared();
+    let world = pair.world("several_letters", 1);
+    letters::create(&world, &[]);
+    let topic = format!("    dead_letters: {{ table: false, topic: {} }}\n", letters::letters_of(&world));
+    let file = file(&world, &format!("{topic}{}", tables("lines", "dead_letter")));
+    let lines = "{\"id\":1,\"kind\":\"order\",\"state\":\"paid\"}\n{\n{\"id\":-1,\"kind\":\"order\",\"state\":\"paid\"}";
+    produce(&world, &[Some(lines), None]);
+    run_through(&world, &file, 1);
+    assert_eq!(rows(pair, &world, "orders", "id, state, _offset, _index"), "1\tpaid\t0\t0\n");
+    let (topic, database) = (&world.topic, &world.database);
+    let expected = [
+        (
+            format!("{topic}:0:0:0:{database}.paid"),
+            "PH-0101",
+            "{\"id\":1,\"kind\":\"order\",\"state\":\"paid\"}",
+        ),
+        (format!("{topic}:0:0:1:"), "PH-0100", "{"),
+        (
+            format!("{topic}:0:0:2:{database}.orders"),
+            "PH-0104",
+            "{\"id\":-1,\"kind\":\"order\",\"state\":\"paid\"}",
+        ),
+        (
+            format!("{topic}:0:0:2:{database}.paid"),
+            "PH-0104",
+            "{\"id\":-1,\"kind\":\"order\",\"state\":\"paid\"}",
+        ),
+        (format!("{topic}:0:1:0:"), "PH-0115", ""),
+    ];
+    let found = letters::read(&world);
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.iter().map(|(key, ..)| key).collect::<Vec<_>>());
+    for (key, code, value) in expected {
+        let [letter] = &found[&key][..] else { panic!("{key}: {:?}", found[&key]) };
+        assert_eq!(
+            (letter.text("pumphouse-code").as_str(), &letter.value[..]),
+            (code, value.as_bytes()),
+            "{key}"
+        );
+    }
 }
 
 #[test]

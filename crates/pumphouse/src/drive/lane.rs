@@ -240,7 +240,6 @@ impl Lane {
     }
 
     /// Runs until the lane leaves or halts; the membership is still being left when this returns.
-    #[must_use]
     pub fn run(mut self) -> (End, Leaving) {
         loop {
             let mut busy = self.take_group_events();

@@ -36,6 +36,7 @@ pub use mistake::{MISTAKE, Mistake, Mistakes, PROPERTY_REFUSED, UNREADABLE};
 pub use reference::reference_page;
 pub use revision::shape_hash;
 pub use schema_file::Files;
+pub(crate) use schema_file::validator;
 pub use settings::Settings;
 
 use walk::Walk;

@@ -9,6 +9,7 @@ mod column;
 mod dead_letter;
 mod decimal;
 mod json;
+mod json_schema;
 mod open_batch;
 mod plan;
 mod record;

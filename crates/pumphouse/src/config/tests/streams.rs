@@ -271,7 +271,8 @@ fn with_schema(schema: Result<&str, &str>) -> String {
     match parse_with_files("f", &text, &no_env, &files) {
         Ok(_) => "no mistake".to_owned(),
         Err(mistakes) => {
-            mistakes.mistakes.iter().map(|mistake| format!("{}: {}", mistake.key, mistake.what)).collect()
+            let told: Vec<&str> = mistakes.mistakes.iter().map(|mistake| mistake.what.as_str()).collect();
+            told.join("; ")
         }
     }
 }

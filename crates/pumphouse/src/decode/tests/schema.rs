@@ -15,16 +15,13 @@ fn batch(document: Value) -> OpenBatch {
 /// What became of a payload: nothing, or code, path and reason of its dead letter.
 fn judged(document: &Value, payload: &str) -> Option<(String, String, String)> {
     let mut batch = batch(document.clone());
-    match batch.push(&record(0, 0, payload.as_bytes())) {
-        Pushed::Row => None,
-        _ => {
-            let letters =
-                batch.seal(TIME).dead_letters.unwrap_or_else(|| panic!("no dead letter for {payload}"));
-            assert_eq!(text(&letters, "table", 0), "", "the record as a whole is bad");
-            assert_eq!(text(&letters, "payload", 0), payload);
-            Some((text(&letters, "code", 0), text(&letters, "path", 0), text(&letters, "reason", 0)))
-        }
+    if batch.push(&record(0, 0, payload.as_bytes())) == Pushed::Row {
+        return None;
     }
+    let letters = batch.seal(TIME).dead_letters.unwrap_or_else(|| panic!("no dead letter for {payload}"));
+    assert_eq!(text(&letters, "table", 0), "", "the record as a whole is bad");
+    assert_eq!(text(&letters, "payload", 0), payload);
+    Some((text(&letters, "code", 0), text(&letters, "path", 0), text(&letters, "reason", 0)))
 }
 
 fn of_events() -> Value {

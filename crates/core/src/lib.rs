@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod moment;
 pub mod offset;
 pub mod pump;
+pub mod replay;
 pub mod schema;
 pub mod token;
 pub mod verdict;

@@ -43,7 +43,7 @@ pub struct Policy {
     pub batch: BatchPolicy,
     /// Bytes of open and claimed rows at which the lane takes no more.
     pub memory: u64,
-    /// How many tables a batch feeds.
+    /// How many targets a batch goes to: tables, and the topic of the dead letters.
     pub tables: u8,
     /// Hash of all that shapes a row.
     pub shape: u32,

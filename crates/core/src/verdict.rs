@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::claim::{BatchId, Claim};
 use crate::offset::{Partition, Range};
+use crate::pump::TableId;
 
 /// Why an insert was refused; a kind exists only where the answer differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,8 +43,8 @@ pub enum Verdict {
 /// Why a lane stopped for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Halt {
-    /// ClickHouse refuses the batch and would refuse it again.
-    Refused(BatchId, Refusal),
+    /// One of the batch's targets refuses it and would refuse it again.
+    Refused(BatchId, TableId, Refusal),
     /// The position lies behind the end of the log.
     OutOfRange {
         /// The partition.

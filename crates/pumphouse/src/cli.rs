@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::apply::Apply;
 use crate::command::check::Check;
+use crate::command::dead::Dead;
 use crate::command::demo::Demo;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
@@ -26,6 +27,9 @@ pub enum Command {
     Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means
     Check(Check),
+    /// Look at dead letters, and make rows of them after a fix
+    #[command(subcommand)]
+    Dead(Dead),
     /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
     Demo(Demo),
     /// Print the page of an error code

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod drive;
 pub mod embedded;
 pub mod fault;
+pub mod replay;
 pub mod sink;
 pub mod source;
 pub mod telemetry;

@@ -35,6 +35,8 @@ pub mod event {
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
+    /// Dead letters did not reach their topic; what is not acknowledged goes again.
+    pub const LETTERS_RETRIED: &str = "dead letters retried";
     /// Partitions are not read for now.
     pub const PAUSED: &str = "paused";
     /// Partitions are read again.

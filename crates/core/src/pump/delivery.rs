@@ -227,7 +227,7 @@ impl Pump {
                 let again_at = Some(moment.now.after(pause));
                 *attempt = Attempt { count: attempt.count.saturating_add(1), again_at };
             }
-            Verdict::Halt => self.halt(Halt::Refused(batch, refusal), out),
+            Verdict::Halt => self.halt(Halt::Refused(batch, table, refusal), out),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::moment::{ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
 use crate::verdict::{Halt, Refusal};
 
-/// One of the tables a batch feeds, by its place in the policy's list.
+/// One of the targets a batch goes to, a table or the topic of its dead letters, by its place in the policy's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId(pub u8);
 

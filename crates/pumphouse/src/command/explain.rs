@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn an_unknown_number_offers_its_neighbours() {
-        let near = explain("PH-0029").expect_err("PH-0029 does not exist").near;
-        assert_eq!(near.first(), Some(&Code::DeadlinePassed));
+        let near = explain("PH-0015").expect_err("PH-0015 does not exist").near;
+        assert_eq!(near.first(), Some(&Code::KafkaProperty));
         assert_eq!(near.len(), NEAR_MAX);
     }
 

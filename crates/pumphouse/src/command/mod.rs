@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod check;
 pub mod configuration;
+pub mod dead;
 pub mod demo;
 pub mod explain;
 pub mod internal;

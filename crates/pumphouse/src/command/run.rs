@@ -82,7 +82,7 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
     let mut streams = Vec::new();
     let mut refused = Vec::new();
     for stream in settings.streams.values() {
-        let partitions = ready::topic(&settings, stream).await?;
+        let partitions = ready::topics(&settings, stream).await?;
         let (ready, mut findings) = ready_stream(&settings, &client, stream, partitions).await?;
         refused.append(&mut findings);
         streams.push(ready);
@@ -98,7 +98,7 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
 }
 
 /// Looks at every table of the stream; findings that refuse come back, warnings are logged.
-async fn ready_stream(
+pub(super) async fn ready_stream(
     settings: &Settings,
     client: &Client,
     stream: &Stream,

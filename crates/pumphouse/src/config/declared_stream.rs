@@ -212,7 +212,9 @@ const DEAD_LETTERS: &[Key] = &[
         .example("true"),
     Key::new("topic", Kind::TextOrNull, Absent("none"))
         .doc(
-            "A Kafka topic that gets them too, with their reason in headers; none that a stream of this file reads.",
+            "A Kafka topic that gets them too, with their reason in headers; none that a stream of this file \
+             reads. It has to be there, and offsets pass a record only when the topic has its letter; a letter \
+             may come twice there, under the same key.",
         )
         .example("requests.dead"),
 ];

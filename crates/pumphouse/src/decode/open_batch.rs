@@ -1,6 +1,8 @@
 //! The open batch of one stream: the rows of each of its tables, and its dead letters. Decides which record goes
 //! where and that one bad for a table is a dead letter for that table; when the batch closes is not its business.
 
+mod again;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -15,6 +17,8 @@ use super::split;
 use super::table_rows::{Place, TableRows};
 use super::utf8;
 use crate::config::settings::{Stream, Tombstones, Values};
+
+pub use again::{Again, Tried};
 
 /// A way to take a message apart.
 type Split = fn(&[u8], &mut Vec<Range<usize>>) -> Result<(), Fault>;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pumphouse_core::claim::Claim;
+use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::offset::{Partition, Range};
 use pumphouse_core::verdict::{Halt, Refusal};
 use rdkafka::error::KafkaError;
@@ -16,12 +16,13 @@ use crate::sink::insert;
 /// Ranges of a claim that a message names; the rest is counted.
 const RANGES_SHOWN_MAX: usize = 8;
 
-/// Why the stream's lane halted, for people.
+/// Why the stream's lane halted, for people. Targets from number `tables` on are no tables.
 #[must_use]
-pub(super) fn halted(stream: &Stream, reason: &Halt) -> Fault {
+pub(super) fn halted(stream: &Stream, tables: usize, reason: &Halt) -> Fault {
     let on = format!("stream `{}`", stream.name);
     match reason {
-        Halt::Refused(batch, refusal) => refused(stream, *refusal, &batch.to_string()),
+        Halt::Refused(batch, target, _) if usize::from(target.0) >= tables => letters_refused(stream, batch),
+        Halt::Refused(batch, _, refusal) => refused(stream, *refusal, &batch.to_string()),
         Halt::OutOfRange { partition, missing } => Fault::new(
             Code::OffsetOutOfRange,
             format!("topic `{}`, partition {partition}", stream.topic),
@@ -63,6 +64,12 @@ fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
         on,
         format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"),
     )
+}
+
+fn letters_refused(stream: &Stream, batch: &BatchId) -> Fault {
+    let topic = stream.dead_letters.topic.as_deref().unwrap_or_default();
+    let what = format!("it takes no letters of batch {batch}; Kafka's answer is in the log above");
+    Fault::new(Code::LettersRefused, format!("topic `{topic}` of stream `{}`", stream.name), what)
 }
 
 fn shape(claim: &Claim, on: &str) -> Fault {

@@ -23,10 +23,10 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
-use super::faults;
 use super::report::LaneReport;
+use super::{faults, ready};
 use crate::config::settings::{Settings, Stream};
-use crate::decode::OpenBatch;
+use crate::decode::{OpenBatch, Sealed};
 use crate::fault::{Code, Fault};
 use crate::sink::insert::Sink;
 use crate::sink::payload::Payload;
@@ -68,6 +68,14 @@ pub struct Shared {
     pub reader: ClientConfig,
     /// How long a claimed batch may take to land once its partitions are asked back.
     pub revoke_wait: Duration,
+}
+
+impl Shared {
+    /// What was sealed, on its way to the stream's targets.
+    pub(super) fn payload(&self, sealed: Sealed, times: Vec<(i64, u64)>) -> Payload {
+        let compression = ready::compression(self.settings.clickhouse.compression);
+        Payload::new(sealed, times, compression, &self.stream.dead_letters)
+    }
 }
 
 /// What comes back to the lane's thread.

@@ -11,12 +11,11 @@ use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
 use rdkafka::error::KafkaResult;
 
+use super::faults;
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::take::LOOKS_MAX;
-use super::{faults, ready};
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
-use crate::sink::payload::Payload;
 use crate::sink::probe;
 use crate::source::kafka::lookup;
 use crate::source::kafka::membership::Membership;
@@ -45,7 +44,7 @@ impl Lane {
             Effect::Rejoin => self.rejoin(),
             Effect::Leave => self.end = Some(End::Left),
             Effect::Halt(reason) => {
-                let fault = faults::halted(&self.shared.stream, &reason);
+                let fault = faults::halted(&self.shared.stream, self.shared.sink.targets.len(), &reason);
                 self.end = Some(End::Halted(Box::new(fault)));
             }
         }
@@ -64,8 +63,7 @@ impl Lane {
     fn seal(&mut self, claim: &Claim, reason: CloseReason) {
         let sealed = self.open.seal(claim.claimed_at.0);
         let times = std::mem::take(&mut self.times);
-        let compression = ready::compression(self.shared.settings.clickhouse.compression);
-        let payload = Arc::new(Payload::new(sealed, compression, times));
+        let payload = Arc::new(self.shared.payload(sealed, times));
         tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
             dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
         self.payloads.insert(claim.id, Arc::clone(&payload));
@@ -228,7 +226,5 @@ fn rebuilt(shared: &Shared, claim: &Claim, mailbox: &Mailbox) -> Result<Answer, 
     })?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let sealed = open.seal(claim.claimed_at.0);
-    let compression = ready::compression(shared.settings.clickhouse.compression);
-    let payload = Payload::new(sealed, compression, times);
-    Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
+    Ok(Answer::Rebuilt(claim.id, Arc::new(shared.payload(sealed, times)), filled))
 }

@@ -24,6 +24,7 @@ use crate::config::shape_hash;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::insert::Sink;
 use crate::sink::target::Target;
+use crate::sink::topic::LetterTopic;
 use crate::source::kafka::properties;
 use crate::telemetry::{self, event};
 
@@ -188,10 +189,12 @@ fn shared(
     targets: Vec<Target>,
     (stream, partitions): (Stream, usize),
 ) -> Shared {
+    let timeout = settings.clickhouse.insert_timeout;
     let sink = Sink {
         client: client.clone(),
         targets,
-        timeout: settings.clickhouse.insert_timeout,
+        letter_topic: LetterTopic::of(&settings.kafka, &stream, timeout).map(Arc::new),
+        timeout,
         settings: settings.clickhouse.settings.clone(),
         server: 0.into(),
     };
@@ -230,7 +233,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
             bytes: stream.batch.bytes.get().min(memory / BATCH_SHARE),
         },
         memory,
-        tables: u8::try_from(shared.sink.targets.len()).unwrap_or(u8::MAX),
+        tables: u8::try_from(shared.sink.target_count()).unwrap_or(u8::MAX),
         shape: shape_hash(stream),
         revision: shared.settings.revision.clone(),
         insert_timeout: shared.settings.clickhouse.insert_timeout,

@@ -49,25 +49,36 @@ pub async fn clickhouse(client: &Client, clickhouse: &ClickHouse) -> Result<(), 
     answered.await.map_err(|error| Fault::new(Code::ClickHouseUnreachable, server, error))
 }
 
-/// Waits for Kafka and the stream's topic; returns its number of partitions.
+/// Waits for Kafka and the stream's topics; returns the number of partitions of the one that it reads.
 ///
 /// # Errors
-/// PH-0011 when Kafka, PH-0012 when the topic was not there at the last attempt.
-pub async fn topic(settings: &Settings, stream: &Stream) -> Result<usize, Fault> {
+/// PH-0011 when Kafka, PH-0012 when a topic was not there at the last attempt.
+pub async fn topics(settings: &Settings, stream: &Stream) -> Result<usize, Fault> {
+    let partitions = topic(settings, stream, &stream.topic).await?;
+    if let Some(letters) = &stream.dead_letters.topic {
+        let found = topic(settings, stream, letters).await;
+        found.map_err(|fault| {
+            fault.advise(format!("stream `{}` sends its dead letters there", stream.name))
+        })?;
+    }
+    Ok(partitions)
+}
+
+async fn topic(settings: &Settings, stream: &Stream, topic: &str) -> Result<usize, Fault> {
     let server = format!("Kafka at {}", settings.kafka.brokers);
     let config = properties::reader(&settings.kafka, stream);
     let created = config.create::<BaseConsumer>();
     let consumer = created.map_err(|error| Fault::new(Code::KafkaRefuses, &server, error.to_string()))?;
     let consumer = std::sync::Arc::new(consumer);
     let asked = retried(&server, &settings.clickhouse, || {
-        let (consumer, topic) = (std::sync::Arc::clone(&consumer), stream.topic.clone());
+        let (consumer, topic) = (std::sync::Arc::clone(&consumer), topic.to_owned());
         async move {
-            let counted = tokio::task::spawn_blocking(move || lookup::partition_count(&consumer, &topic));
-            match counted.await.map_err(|error| error.to_string())? {
+            let count = move || match lookup::partition_count(&consumer, &topic) {
                 Ok(Some(count)) => Ok(count),
-                Ok(None) => Err(format!("topic `{}` does not exist", stream.topic)),
+                Ok(None) => Err(format!("topic `{topic}` does not exist")),
                 Err(error) => Err(error.to_string()),
-            }
+            };
+            tokio::task::spawn_blocking(count).await.map_err(|error| error.to_string())?
         }
     });
     asked.await.map_err(|error| {

@@ -59,6 +59,7 @@ mod ends {
     pub(super) const CONFIGURATION: Option<Exit> = Some(Exit::Configuration);
     pub(super) const UNREACHABLE: Option<Exit> = Some(Exit::Unreachable);
     pub(super) const HALTED: Option<Exit> = Some(Exit::Halted);
+    pub(super) const FINDINGS: Option<Exit> = Some(Exit::Findings);
     pub(super) const FAILED: Option<Exit> = Some(Exit::Failed);
     pub(super) const NEVER: Option<Exit> = None;
 }
@@ -118,6 +119,9 @@ codes! {
     DeadlinePassed "PH-0028" NEVER
         "insert past its deadline"
         "no row was written by this attempt; it is sent again while its token decides";
+    LettersRefused "PH-0029" HALTED
+        "topic of the dead letters refuses them"
+        "the stream halts; the claim stays";
     // Claims and offsets
     OffsetOutOfRange "PH-0030" HALTED
         "offset out of range"
@@ -174,6 +178,16 @@ codes! {
     PartitionKeyImpure "PH-0047" HALTED
         "partition key is not a pure function of the row"
         "the stream does not start";
+    // Replaying dead letters
+    ReplayUndecided "PH-0050" HALTED
+        "replay can't be decided"
+        "the replay ends; nothing is inserted on a guess";
+    ReplayLogMissing "PH-0051" FINDINGS
+        "replay's log is missing"
+        "nothing was replayed";
+    ReplayUnderWay "PH-0052" FAILED
+        "replay is under way"
+        "nothing more is deleted";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

@@ -1,4 +1,5 @@
-//! Carries out one `Insert` order and turns ClickHouse's answer into one of the core's three facts.
+//! Carries out one `Insert` order and turns ClickHouse's answer into one of the core's three facts; the order for the
+//! topic of the dead letters it passes on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use pumphouse_core::verdict::Refusal;
 
 use super::payload::Payload;
 use super::target::Target;
+use super::topic::LetterTopic;
 use crate::fault::Code;
 use crate::telemetry::event;
 
@@ -25,6 +27,8 @@ pub struct Sink {
     pub client: Client,
     /// The tables, by [`TableId`].
     pub targets: Vec<Target>,
+    /// The topic of the dead letters, whose [`TableId`] comes after those of the tables.
+    pub letter_topic: Option<Arc<LetterTopic>>,
     /// Limit for one insert.
     pub timeout: Duration,
     /// The user's own settings.
@@ -37,7 +41,7 @@ pub struct Sink {
 pub struct Order {
     /// The batch.
     pub claim: Claim,
-    /// The table.
+    /// The table, or the topic of the dead letters.
     pub table: TableId,
     /// When ClickHouse has to refuse.
     pub deadline: ServerTime,
@@ -46,8 +50,24 @@ pub struct Order {
 }
 
 impl Sink {
-    /// Sends the insert once and says what is known afterwards.
+    /// How many targets a batch has.
+    #[must_use]
+    pub fn target_count(&self) -> usize {
+        self.targets.len() + usize::from(self.letter_topic.is_some())
+    }
+
+    /// Carries the order out once and says what is known afterwards.
     pub async fn insert(&self, order: &Order, payload: &Arc<Payload>) -> Input {
+        if let Some(target) = self.targets.get(usize::from(order.table.0)) {
+            return self.insert_into(target, order, payload).await;
+        }
+        match (&self.letter_topic, &payload.letters) {
+            (Some(topic), Some(letters)) => Arc::clone(topic).deliver(order, Arc::clone(letters)).await,
+            _ => Input::Inserted(order.claim.id, order.table),
+        }
+    }
+
+    async fn insert_into(&self, target: &Target, order: &Order, payload: &Arc<Payload>) -> Input {
         let (batch, table) = (order.claim.id, order.table);
         let body = match payload.body(usize::from(table.0)).await {
             Ok(Some(body)) => body,
@@ -57,7 +77,6 @@ impl Sink {
                 return Input::InsertRefused(batch, table, Refusal::Block);
             }
         };
-        let target = &self.targets[usize::from(table.0)];
         let server =
             payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
@@ -136,7 +155,7 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
 }
 
 /// The core's view of a proven refusal.
-fn refusal_of(kind: Kind) -> Refusal {
+pub(crate) fn refusal_of(kind: Kind) -> Refusal {
     match kind {
         Kind::TooManyParts => Refusal::TooManyParts,
         Kind::Memory | Kind::Overloaded | Kind::Timeout | Kind::Replica => Refusal::Overloaded,

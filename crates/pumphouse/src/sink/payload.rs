@@ -6,6 +6,8 @@ use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
 use tokio::sync::OnceCell;
 
+use super::topic::Letters;
+use crate::config::settings::DeadLetters;
 use crate::decode::Sealed;
 
 /// The rows of one batch, one part per table, by the tables' order.
@@ -21,16 +23,25 @@ pub struct Payload {
     pub rows: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// The dead letters on their way to their topic, where there are any and it is declared.
+    pub letters: Option<Arc<Letters>>,
 }
 
 impl Payload {
-    /// Wraps what was sealed. The parts are in the order of the sink's targets: tables, then dead letters.
+    /// Wraps what was sealed. The parts are in the order of the sink's tables: the stream's, then the dead letters'.
     #[must_use]
-    pub fn new(sealed: Sealed, compression: Compression, times: Vec<(i64, u64)>) -> Self {
+    pub fn new(
+        sealed: Sealed,
+        times: Vec<(i64, u64)>,
+        compression: Compression,
+        dead_letters: &DeadLetters,
+    ) -> Self {
+        let to = dead_letters;
         let counted = |part: &Option<RecordBatch>| part.as_ref().map_or(0, |part| part.num_rows() as u64);
         let (rows, dead_letters) = (sealed.tables.iter().map(counted).sum(), counted(&sealed.dead_letters));
+        let letters = sealed.dead_letters.clone().filter(|_| to.topic.is_some());
         let mut columns = sealed.tables;
-        columns.push(sealed.dead_letters);
+        columns.extend(to.table.then_some(sealed.dead_letters));
         Self {
             columns: Mutex::new(columns),
             bodies: OnceCell::new(),
@@ -39,6 +50,7 @@ impl Payload {
             times,
             rows,
             dead_letters,
+            letters: letters.map(Letters::new).map(Arc::new),
         }
     }
 

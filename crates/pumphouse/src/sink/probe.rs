@@ -13,7 +13,8 @@ struct Found {
     found: u8,
 }
 
-/// Whether any table holds a row of `claim`; `None` where a table has no lineage to ask by.
+/// Whether any table holds a row of `claim`; `None` where a table has no lineage to ask by. The topic of the dead
+/// letters is not asked: a batch that landed there alone is read again, and its letters come twice.
 ///
 /// # Errors
 /// When a table can't be asked now.

@@ -7,6 +7,7 @@ use pumphouse_clickhouse::ddl::{RollupSpec, TableSpec};
 use pumphouse_clickhouse::preflight::{Expected, WINDOW};
 use pumphouse_clickhouse::quote;
 
+use super::replay_tables::replay_tables;
 use super::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, Target};
 use crate::config::settings::{ClickHouse, Settings, Stream, Table};
 
@@ -44,6 +45,7 @@ pub fn declared(
     }
     if settings.streams.values().any(|stream| stream.dead_letters.table) {
         declared.tables.push(dead_letters_table(dead_letters.to_vec()));
+        declared.tables.extend(replay_tables());
     }
     declared.databases = declared.tables.iter().map(|table| table.database.clone()).collect();
     declared

@@ -10,6 +10,7 @@ mod delivery;
 mod demo;
 mod gaps;
 mod groups;
+mod letters;
 mod oracle;
 mod outages;
 mod poison;

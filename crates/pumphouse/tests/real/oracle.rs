@@ -14,7 +14,6 @@ mod value;
 use std::collections::BTreeMap;
 
 use pumphouse::config::settings::{Column, EpochUnit, Numbers, Stream, Table};
-use pumphouse_clickhouse::Client;
 
 use self::compare::{Bench, Verdict};
 use self::differences::{Case, DIFFERENCES, Side};
@@ -193,7 +192,9 @@ pub(crate) async fn generated_values_arrive_as_clickhouse_itself_would_store_the
     let mut findings = Findings::default();
     println!("{HEAD}");
     for (number, subject) in (0..).zip(subjects()) {
-        let counts = compare(&client, database, number, subject, count, &mut findings).await;
+        let stream = stream(&subject);
+        let bench = Bench { client: &client, database, stream: &stream, name: &format!("t{number}") };
+        let counts = compare(&bench, subject, count, &mut findings).await;
         println!("{}", counts.line(&subject));
     }
     for difference in DIFFERENCES {
@@ -240,17 +241,9 @@ impl Counts {
     }
 }
 
-async fn compare(
-    client: &Client,
-    database: &str,
-    number: u64,
-    subject: Subject,
-    count: usize,
-    findings: &mut Findings,
-) -> Counts {
-    let stream = stream(&subject);
-    let of = &stream.tables[0].columns[0].column_type;
-    let bench = Bench { client, database, stream: &stream, name: &format!("t{number}") };
+/// Compares the values of one type.
+async fn compare(bench: &Bench<'_>, subject: Subject, count: usize, findings: &mut Findings) -> Counts {
+    let of = &bench.stream.tables[0].columns[0].column_type;
     bench.prepare().await;
     let generated = generate::values(seed(subject.0), of, count);
     let written: Vec<String> = generated.iter().map(Json::written).collect();

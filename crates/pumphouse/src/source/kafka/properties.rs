@@ -1,4 +1,7 @@
-//! The client properties of a stream's consumers: what the user said, then what delivery depends on.
+//! The client properties of a stream's consumers, and of the producer of its dead letters: what the user said, then
+//! what delivery depends on.
+
+use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
@@ -12,6 +15,11 @@ const UNPACKED: u64 = 8;
 const FETCH_BYTES_MAX: u64 = 1 << 20;
 /// Bounds of one partition's queue of fetched messages, in KiB.
 const QUEUE_KIB: std::ops::RangeInclusive<u64> = 256..=8 * 1024;
+
+/// Bytes of several dead letters that go to Kafka as one batch.
+pub const BATCH_BYTES: usize = 128 << 10;
+/// Bytes of dead letters that may wait for Kafka. A single one above this size goes without its value.
+pub const QUEUED_BYTES_MAX: usize = 64 << 20;
 
 /// The name of a stream's consumer group.
 #[must_use]
@@ -74,6 +82,63 @@ pub fn reader(kafka: &Kafka, stream: &Stream) -> ClientConfig {
         .set("check.crcs", "true")
         .set("enable.partition.eof", "true");
     config
+}
+
+/// Properties of the producer of a stream's dead letters, whose answers come within `timeout`.
+///
+/// A letter in the topic has to be there for good before offsets pass it, and a slow broker must not double it.
+#[must_use]
+pub fn producer(kafka: &Kafka, timeout: Duration) -> ClientConfig {
+    let mut config = base(kafka);
+    config.set("client.id", "pumphouse-dead-letters").set("compression.type", "lz4").set("linger.ms", "5");
+    for (name, value) in kafka.properties.iter().filter(|(name, _)| is_for_the_producer(name)) {
+        config.set(name, value.reveal());
+    }
+    config
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("max.in.flight.requests.per.connection", "5")
+        .set("retries", i32::MAX.to_string())
+        .set("message.timeout.ms", timeout.as_millis().clamp(1_000, 900_000).to_string())
+        .set("allow.auto.create.topics", "false")
+        // The same partition for a key as from Kafka's own producers.
+        .set("partitioner", "murmur2_random")
+        // Whether a letter is too large is the topic's to say; a batch above this size holds a single one, so that a
+        // refusal for size names it.
+        .set("message.max.bytes", "1000000000")
+        .set("batch.size", BATCH_BYTES.to_string())
+        .set("queue.buffering.max.kbytes", (QUEUED_BYTES_MAX / 1024).to_string());
+    config
+}
+
+/// Properties that mean nothing to a producer, of which librdkafka would warn.
+const CONSUMERS: [&str; 9] = [
+    "group.",
+    "fetch.",
+    "queued.",
+    "heartbeat.",
+    "session.",
+    "coordinator.",
+    "partition.assignment.strategy",
+    "max.poll.interval.ms",
+    "max.partition.fetch.bytes",
+];
+/// Other names of what delivery depends on, where chance would say which of two counts; and an order that an
+/// idempotent producer can't keep.
+const LEFT_OUT: [&str; 5] = [
+    "request.required.acks",
+    "max.in.flight",
+    "message.send.max.retries",
+    "delivery.timeout.ms",
+    "queuing.strategy",
+];
+
+/// Whether a property is for the producer, too.
+fn is_for_the_producer(name: &str) -> bool {
+    !CONSUMERS
+        .iter()
+        .chain(&LEFT_OUT)
+        .any(|left_out| if left_out.ends_with('.') { name.starts_with(left_out) } else { name == *left_out })
 }
 
 fn base(kafka: &Kafka) -> ClientConfig {

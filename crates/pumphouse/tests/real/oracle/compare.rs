@@ -2,6 +2,7 @@
 //! what each stored, to the bit; does not judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use arrow_array::{Array, BinaryArray, RecordBatch, UInt64Array};
@@ -212,7 +213,8 @@ impl Bench<'_> {
         for at in some {
             // A reader of fixed size does not stop at the end of a line; the next row must not be within its reach.
             let apart = "\n".repeat(if passes_over { 64 } else { 1 });
-            sql.push_str(&format!("{{\"_offset\":{at},\"v\":{}}}{apart}", values[*at]));
+            // Infallible: writing to a `String`.
+            let _ = write!(sql, "{{\"_offset\":{at},\"v\":{}}}{apart}", values[*at]);
         }
         let mut query = self.client.query(&sql);
         for (name, value) in CAREFUL {

@@ -167,7 +167,8 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         &["PH-0117"],
         "ClickHouse reads them as decimal, other readers as octal",
         |_, place| {
-            *place.of == ColumnType::Ipv4 && place.said().is_some_and(|text| kinds::has_leading_zeros(&text))
+            let is_address = matches!(place.of, ColumnType::Ipv4 | ColumnType::Ipv6);
+            is_address && place.said().is_some_and(|text| kinds::has_leading_zeros(&text))
         },
     ),
     refused(
@@ -237,7 +238,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         "a number of a declared unit that is no whole day, for a date",
         &["PH-0105"],
         "ClickHouse knows no unit and takes small numbers for days",
-        |case, place| case.epoch.is_some() && kinds::is_day(place.of) && value::is_number(place.raw()),
+        |case, place| case.epoch.is_some() && kinds::is_day(place.of) && place.number().is_some(),
     ),
     refused(
         "a local time that its zone skips",
@@ -333,16 +334,17 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         },
     ),
     taken(
-        "a number of a declared unit with a point or an exponent, for a date or time",
-        "1.7092098e9 seconds is a time; ClickHouse wants whole ticks",
-        |case, place| case.epoch.is_some() && kinds::is_moment(place.of) && value::is_number(place.raw()),
+        "a number of a declared unit with a point or an exponent, with `coerce` also in quotes",
+        "1.7092098e9 seconds is a time; ClickHouse wants whole ticks, and in quotes no small ones",
+        |case, place| case.epoch.is_some() && kinds::is_moment(place.of) && place.number().is_some(),
     ),
     Difference {
-        name: "a number of a declared unit, for a date",
+        name: "a number of a declared unit, for a date or in quotes",
         side: Side::StoredDifferently,
         codes: &[],
-        why: "pumphouse knows the unit from `epoch`: 86400 seconds are 1970-01-02; ClickHouse counts 86400 days",
-        at: |case, place| case.epoch.is_some() && kinds::is_day(place.of) && value::is_number(place.raw()),
+        why: "pumphouse knows the unit from `epoch`: 86400 seconds are 1970-01-02. ClickHouse counts 86400 days; in quotes it guesses the unit from \
+              the number of digits",
+        at: |case, place| case.epoch.is_some() && kinds::is_moment(place.of) && place.number().is_some(),
     },
     Difference {
         name: "JSON: the type of an array's elements",

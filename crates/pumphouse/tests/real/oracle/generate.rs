@@ -213,8 +213,38 @@ fn special(of: &ColumnType) -> Vec<String> {
                 ]))
                 .collect()
         }
+        ColumnType::Ipv4 | ColumnType::Ipv6 => addresses(),
         of => moments::special(of).into_iter().chain(edges(of)).collect(),
     }
+}
+
+/// Addresses of both kinds, and what resembles them.
+fn addresses() -> Vec<String> {
+    const ALL: [&str; 22] = [
+        "192.0.2.1",
+        "01.2.3.4",
+        "1.2.3.04",
+        "1.2.3",
+        "1.2.3.4.5",
+        "256.1.1.1",
+        "1.2.3.4 ",
+        "0x1.2.3.4",
+        "0.0.0.0",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "1::2::3",
+        "1:2:3:4:5:6:7:8",
+        "1:2:3:4::5:6:7:8",
+        "1:2:3:4:5:6:7::",
+        "::ffff:1.2.3.4",
+        "::1.2.3.4",
+        "fe80::1%eth0",
+        "[::1]",
+        "12345::",
+        "::00001",
+    ];
+    ALL.iter().map(|text| quoted(text)).collect()
 }
 
 fn texts(all: &[&str]) -> Vec<String> {

@@ -188,9 +188,9 @@ const SECOND: i128 = 1_000_000_000;
 
 /// Whether the instant of a text, or of a number of a unit, is outside the type's range.
 pub(super) fn is_instant_outside(place: &Place<'_>, epoch: Option<EpochUnit>) -> bool {
-    let nanoseconds = match (place.said(), epoch) {
-        (Some(text), _) if is_time(place.of) => instant(place.of, &text),
-        (None, Some(unit)) => of_number(place.raw(), nanoseconds_of(unit)),
+    let nanoseconds = match (place.number(), place.said(), epoch) {
+        (Some(number), _, Some(unit)) => of_number(&number, nanoseconds_of(unit)),
+        (_, Some(text), _) if is_time(place.of) => instant(place.of, &text),
         _ => None,
     };
     let (first, end) = match place.of {
@@ -243,14 +243,14 @@ pub(super) fn has_finer_fraction(place: &Place<'_>, epoch: Option<EpochUnit>) ->
         ColumnType::DateTime64 { precision, .. } => *precision,
         _ => return false,
     };
-    if let (None, Some(unit)) = (place.said(), epoch) {
+    if let (Some(number), Some(unit)) = (place.number(), epoch) {
         let digits = match unit {
             EpochUnit::Seconds => 0,
             EpochUnit::Milliseconds => 3,
             EpochUnit::Microseconds => 6,
             EpochUnit::Nanoseconds => 9,
         };
-        return precision.checked_sub(digits).is_none_or(|places| has_more_places(place.raw(), places));
+        return precision.checked_sub(digits).is_none_or(|places| has_more_places(&number, places));
     }
     let text = place.said().unwrap_or_default();
     let fraction =

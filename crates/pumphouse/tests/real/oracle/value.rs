@@ -141,7 +141,9 @@ fn collect<'v>(of: &'v ColumnType, json: &'v Json, found: &mut Vec<Place<'v>>) {
     found.push(Place { of, json, is_key: false });
     match (of, json) {
         (ColumnType::Array(inner), Json::Array(elements)) => {
-            elements.iter().for_each(|element| collect(inner, element, found));
+            for element in elements {
+                collect(inner, element, found);
+            }
         }
         (ColumnType::Map(..), Json::Object(entries)) => entries_of(of, entries, found),
         (ColumnType::Tuple(fields), Json::Array(elements)) => {
@@ -151,7 +153,9 @@ fn collect<'v>(of: &'v ColumnType, json: &'v Json, found: &mut Vec<Place<'v>>) {
             for (key, value) in entries {
                 let name = key.said();
                 let field = fields.iter().find(|(field, _)| *field == name);
-                field.iter().for_each(|(_, of)| collect(of, value, found));
+                if let Some((_, of)) = field {
+                    collect(of, value, found);
+                }
             }
         }
         (ColumnType::Nested(fields), Json::Array(elements)) => {
@@ -162,7 +166,9 @@ fn collect<'v>(of: &'v ColumnType, json: &'v Json, found: &mut Vec<Place<'v>>) {
                 for (key, value) in entries {
                     let name = key.said();
                     let field = fields.iter().find(|(field, _)| Some(field) == name.as_ref());
-                    field.iter().for_each(|(_, of)| collect(of, value, found));
+                    if let Some((_, of)) = field {
+                        collect(of, value, found);
+                    }
                 }
             }
         }

@@ -1,0 +1,194 @@
+//! Looks for letters to claim, a chunk at a time: what each would be now, and what of it is there already. Notes those
+//! that need no row; inserts none.
+
+use pumphouse_core::moment::ServerTime;
+use pumphouse_core::replay::{Answer, Judgement};
+
+use super::filter::{Cursor, Fate, Filter};
+use super::judged::Planned;
+use super::letters::{self, Letter, Listed};
+use super::lineage::Lineage;
+use super::log::{How, Outcome, ReplayLog};
+use super::session::{Ground, Report};
+use super::trial::{Candidate, Trial, judgement, places};
+use super::trouble::{asked, unwritten};
+use crate::fault::Fault;
+
+/// Letters of one entry.
+const LETTERS_MAX: usize = 10_000;
+/// Bytes of their records.
+const BYTES_MAX: u64 = 16 << 20;
+/// Rows that they may be.
+const ROWS_MAX: usize = 100_000;
+/// Tries to note what became of letters.
+const TRIES_MAX: u32 = 5;
+
+/// Goes through the letters that a filter means, in the order of their names.
+pub(super) struct Planner<'a> {
+    ground: &'a Ground,
+    lineage: Lineage<'a>,
+    filter: Filter,
+    /// Letters up to here are done with.
+    behind: Option<Cursor>,
+    /// The end of the chunk that was planned, and what stays of it.
+    end: Option<Cursor>,
+    chunk: Report,
+    pub(super) report: Report,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) async fn new(ground: &'a Ground, filter: Filter) -> Result<Self, Fault> {
+        let Ground { client, stream, targets, .. } = ground;
+        let lineage = asked(|| Lineage::of(client, stream, targets)).await?;
+        let (stream, topic) = (stream.name.clone(), stream.topic.clone());
+        let report = Report { stream: stream.clone(), ..Report::default() };
+        let filter = Filter { stream: Some(stream), topic: Some(topic), fate: Fate::Open, ..filter };
+        Ok(Self { ground, lineage, filter, behind: None, end: None, chunk: Report::default(), report })
+    }
+
+    /// The next letters to claim; none where all are done with. With a time, notes what needs no row.
+    pub(super) async fn next(&mut self, note_at: Option<ServerTime>) -> Result<Option<Planned>, Fault> {
+        loop {
+            let letters = self.chunk().await?;
+            if letters.is_empty() {
+                return Ok(None);
+            }
+            let planned = self.judge(letters, note_at).await?;
+            if !planned.letters.is_empty() {
+                return Ok(Some(planned));
+            }
+            self.pass();
+        }
+    }
+
+    /// Goes past the chunk that was planned last.
+    pub(super) fn pass(&mut self) {
+        self.behind = self.end.take().or(self.behind.take());
+        let chunk = std::mem::take(&mut self.chunk);
+        self.report.seen += chunk.seen;
+        self.report.found += chunk.found;
+        self.report.filtered += chunk.filtered;
+        for (code, more) in chunk.remaining {
+            let remaining = self.report.remaining.entry(code).or_default();
+            remaining.letters += more.letters;
+            if remaining.reason.is_empty() {
+                remaining.reason = more.reason;
+            }
+        }
+    }
+
+    /// The next letters, whole, within the bounds of an entry.
+    async fn chunk(&self) -> Result<Vec<Letter>, Fault> {
+        let Ground { client, stream, .. } = self.ground;
+        let (filter, behind) = (&self.filter, self.behind.as_ref());
+        let mut listed = asked(|| letters::page(client, filter, behind, LETTERS_MAX)).await?;
+        let mut bytes = 0;
+        let fitting = listed.iter().take_while(|letter| {
+            bytes += letter.payload_bytes;
+            bytes <= BYTES_MAX
+        });
+        let fitting = fitting.count();
+        listed.truncate(fitting.max(1));
+        let names: Vec<_> = listed.iter().map(|Listed { name, time_ms, .. }| (name, *time_ms)).collect();
+        asked(|| letters::whole(client, (&stream.name, &stream.topic), &names)).await
+    }
+
+    async fn judge(&mut self, letters: Vec<Letter>, note_at: Option<ServerTime>) -> Result<Planned, Fault> {
+        let Ground { settings, stream, .. } = self.ground;
+        let trial = Trial { stream, revision: &settings.revision };
+        let judged = trial.judge(&letters, ROWS_MAX);
+        let origins = letters.iter().map(|letter| (letter.name.partition, letter.name.offset, 0));
+        let mut judged: Vec<_> = origins.zip(judged).collect();
+        asked_marks(&self.lineage, &mut judged).await?;
+        self.end = letters.get(judged.len() - 1).map(|letter| letter.name.cursor());
+        self.chunk = Report { seen: judged.len() as u64, ..Report::default() };
+        let mut planned = Planned::default();
+        let mut noted: Vec<(Letter, How)> = Vec::new();
+        for (letter, (_, candidates)) in letters.into_iter().zip(judged) {
+            match judgement(&candidates) {
+                Judgement::Claim => planned.letters.push((letter, places(&candidates))),
+                Judgement::Bad => self.stays(&candidates),
+                Judgement::Found => noted.push((letter, How::Found)),
+                Judgement::Filtered => noted.push((letter, How::Filtered)),
+            }
+        }
+        self.chunk.found = noted.iter().filter(|(_, how)| *how == How::Found).count() as u64;
+        self.chunk.filtered = noted.len() as u64 - self.chunk.found;
+        if let (Some(now), false) = (note_at, noted.is_empty()) {
+            self.note(&noted, now).await?;
+        }
+        Ok(planned)
+    }
+
+    fn stays(&mut self, candidates: &[Candidate]) {
+        let Some((code, reason)) = candidates.iter().find_map(|candidate| candidate.reject.clone()) else {
+            return;
+        };
+        let remaining = self.chunk.remaining.entry(code).or_default();
+        remaining.letters += 1;
+        if remaining.reason.is_empty() {
+            remaining.reason = reason;
+        }
+    }
+
+    /// Notes what became of letters that need no row. Said twice it says the same.
+    async fn note(&mut self, noted: &[(Letter, How)], now: ServerTime) -> Result<(), Fault> {
+        let Ground { settings, client, stream, .. } = self.ground;
+        let log = ReplayLog {
+            client,
+            stream: &stream.name,
+            revision: &settings.revision,
+            insert_timeout: settings.clickhouse.insert_timeout,
+        };
+        let outcomes: Vec<Outcome<'_>> = noted
+            .iter()
+            .map(|(letter, how)| Outcome { name: &letter.name, time_ms: letter.time_ms, how: *how })
+            .collect();
+        note(&log, &stream.topic, &outcomes, now).await?;
+        // They are counted now: another look at this chunk does not meet them again.
+        let counted = Report {
+            seen: noted.len() as u64,
+            found: std::mem::take(&mut self.chunk.found),
+            filtered: std::mem::take(&mut self.chunk.filtered),
+            ..Report::default()
+        };
+        self.chunk.seen -= counted.seen;
+        self.report.seen += counted.seen;
+        self.report.found += counted.found;
+        self.report.filtered += counted.filtered;
+        Ok(())
+    }
+}
+
+/// Notes outcomes that no entry stands behind, trying again while that helps.
+pub(super) async fn note(
+    log: &ReplayLog<'_>,
+    topic: &str,
+    outcomes: &[Outcome<'_>],
+    now: ServerTime,
+) -> Result<(), Fault> {
+    let token = format!("ph1n:{}/{:032x}", log.stream, fastrand::u128(..));
+    for attempt in 1.. {
+        match log.resolve(topic, outcomes, &token, now).await {
+            Answer::Done => break,
+            answer if attempt == TRIES_MAX => return Err(unwritten(log.stream, answer)),
+            Answer::Unknown | Answer::Refused(_) => {
+                tokio::time::sleep(pumphouse_core::verdict::pause_in_doubt(attempt, 0)).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn asked_marks(
+    lineage: &Lineage<'_>,
+    judged: &mut [((u32, u64, u32), Vec<Candidate>)],
+) -> Result<(), Fault> {
+    for attempt in 1.. {
+        match lineage.mark_found(judged).await {
+            Ok(()) => break,
+            Err(error) => super::trouble::again(&error, attempt).await?,
+        }
+    }
+    Ok(())
+}

@@ -106,7 +106,7 @@ impl Filter {
              LEFT JOIN (SELECT {NAME}, max(o.letter_time) AS letter_time, argMax(o.how, o.letter_time) AS how, \
              argMax(o.replay, o.letter_time) AS replay, argMax(o.number, o.letter_time) AS number, \
              argMax(o.revision, o.letter_time) AS resolved_revision, argMax(o.time, o.letter_time) AS resolved_at \
-             FROM {resolved_table} AS o WHERE how != 'missed' AND {names} GROUP BY {NAME}) AS r \
+             FROM {resolved_table} AS o WHERE o.how != 'missed' AND {names} GROUP BY {NAME}) AS r \
              USING ({NAME})) WHERE {letters}",
             outcome = outcome.join(", "),
             last = last.join(", "),

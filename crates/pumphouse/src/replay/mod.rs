@@ -14,3 +14,4 @@ mod trial;
 mod trouble;
 
 pub use log::inspect as inspect_log;
+pub use plan::LETTERS_MAX;

@@ -203,9 +203,14 @@ impl World {
 
     /// Starts another command that takes a configuration.
     pub(crate) fn command(&self, name: &str, config: &Path) -> Pump {
+        self.start(&[name, "-c", &config.to_string_lossy()])
+    }
+
+    /// Starts pumphouse with these arguments.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Pump {
         static PUMPS: AtomicU32 = AtomicU32::new(0);
         let log = format!("pumphouse-{}.log", PUMPS.fetch_add(1, Ordering::Relaxed));
-        Pump::start(&[name, "-c", &config.to_string_lossy()], self.folder.path().join(log))
+        Pump::start(arguments, self.folder.path().join(log))
     }
 }
 

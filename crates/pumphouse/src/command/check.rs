@@ -58,10 +58,14 @@ fn exit(findings: &[Finding]) -> Exit {
 
 /// What the file means, in a line for each table, and what its schemas and columns say differently.
 fn report(file: &str, settings: &Settings, findings: &[Finding]) -> String {
+    let verdict = match findings.iter().filter(|finding| finding.severity == Severity::Disagree).count() {
+        0 => "nothing wrong".to_owned(),
+        places => format!("schemas and columns disagree in {places} place(s)"),
+    };
+    let (streams, revision) = (settings.streams.len(), &settings.revision);
     let mut text = format!(
-        "{file}: nothing wrong; {} stream(s), revision {}\n",
-        settings.streams.len(),
-        settings.revision
+        "{file}: {verdict}; {streams} stream(s), revision {revision}
+"
     );
     for stream in settings.streams.values() {
         // Writing into a String can't fail.

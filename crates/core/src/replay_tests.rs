@@ -9,7 +9,7 @@ fn moment(server: i64) -> Moment {
 }
 
 fn policy() -> Policy {
-    Policy { shape: 1, safe_age: Duration::from_mins(1), insert_timeout: Duration::from_secs(20) }
+    Policy { shape: 1, safe_age: SAFE_AGE_MAX, insert_timeout: Duration::from_secs(20) }
 }
 
 fn entry(shape: u32) -> Entry {

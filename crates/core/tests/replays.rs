@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::pump::TableId;
-use pumphouse_core::replay::{Answer, Entry, Fact, Log, Order, Policy, Replay};
+use pumphouse_core::replay::{Answer, Entry, Fact, Log, Order, Policy, Replay, SAFE_AGE_MAX};
 
 const LETTERS: u8 = 7;
 /// Letters of one entry.
@@ -104,8 +104,7 @@ struct Process {
 
 impl Process {
     fn start(shape: u32, now: i64) -> Self {
-        let policy =
-            Policy { shape, safe_age: Duration::from_secs(60), insert_timeout: Duration::from_secs(20) };
+        let policy = Policy { shape, safe_age: SAFE_AGE_MAX, insert_timeout: Duration::from_secs(20) };
         let (replay, order) =
             Replay::begin(policy, &Moment { now: Time(0), server: ServerTime(now), entropy: 1 });
         Self { replay, order, shape, planned: Vec::new() }
@@ -121,7 +120,7 @@ impl Process {
             }
             Order::Claim { entry, deadline } => {
                 let write = Write::Claim(entry, self.planned.clone());
-                Fact::Claimed(self.write(world, luck, write, deadline.0))
+                Fact::Claimed(Self::write(world, luck, write, deadline.0))
             }
             Order::Build(entry) => {
                 assert_eq!(entry.shape, self.shape, "rows of another shape are never built");
@@ -131,7 +130,7 @@ impl Process {
                 let letters = world.entries[&entry.number].1.clone();
                 let unfound = |letter: &u8| world.missing(*letter, table.0, entry.claimed_at.0);
                 let letters = letters.into_iter().filter(unfound).collect();
-                Fact::Inserted(self.write(world, luck, Write::Rows(entry, table.0, letters), deadline.0))
+                Fact::Inserted(Self::write(world, luck, Write::Rows(entry, table.0, letters), deadline.0))
             }
             // Whatever has not landed by now is refused by its deadline.
             Order::LookForQueries(_) => Fact::Running(luck == 0),
@@ -145,7 +144,7 @@ impl Process {
                 let settled = letters.iter().zip(landed).filter(|(_, landed)| *landed).map(|(l, _)| *l);
                 let write = Write::Settle(entry.number, settled.collect());
                 let deadline = world.now + 20_000;
-                Fact::Settled(self.write(world, luck, write, deadline))
+                Fact::Settled(Self::write(world, luck, write, deadline))
             }
             Order::Wait(span) => {
                 if luck > 3 {
@@ -161,7 +160,7 @@ impl Process {
     }
 
     /// A write that is done; done, but the answer is lost; still on its way; or refused.
-    fn write(&self, world: &mut World, luck: u8, write: Write, deadline: i64) -> Answer {
+    fn write(world: &mut World, luck: u8, write: Write, deadline: i64) -> Answer {
         use pumphouse_core::verdict::Refusal;
         match luck {
             0 => {

@@ -1,5 +1,6 @@
 //! The decoder as a whole, by what goes in and what comes out. What only one file decides is tested there.
 
+mod again;
 mod batch;
 mod coerce;
 mod composites;

@@ -271,9 +271,9 @@ impl Encoded {
     }
 }
 
-/// A query that may look through a whole table.
+/// A query that may look through a whole table; at the server that holds the log.
 pub(super) fn long(query: Query<'_>) -> Query<'_> {
-    query.timeout(LONG_QUERY_MAX)
+    query.at(0).timeout(LONG_QUERY_MAX)
 }
 
 /// A query whose statement names many letters.

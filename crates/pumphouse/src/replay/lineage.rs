@@ -15,7 +15,9 @@ use crate::config::settings::Stream;
 use crate::sink::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, LineageKey, Target};
 
 /// A record's place in Kafka: partition, offset, place in its message.
-type Origin = (u32, u64, u32);
+pub(super) type Origin = (u32, u64, u32);
+/// A letter's origin, and the rows it could be.
+pub(super) type Judged = (Origin, Vec<Candidate>);
 
 /// The tables of a stream, as far as they tell where rows came from.
 pub(super) struct Lineage<'a> {
@@ -56,10 +58,7 @@ impl<'a> Lineage<'a> {
     }
 
     /// Marks the candidates whose rows are in their tables already, whoever brought them.
-    pub(super) async fn mark_found(
-        &self,
-        letters: &mut [(Origin, Vec<Candidate>)],
-    ) -> Result<(), QueryError> {
+    pub(super) async fn mark_found(&self, letters: &mut [Judged]) -> Result<(), QueryError> {
         for target in self.targets.iter().filter(|target| target.lineage.is_some()) {
             let name = target.name();
             let mut asked = BTreeSet::new();
@@ -98,10 +97,10 @@ impl<'a> Lineage<'a> {
             let name = &letter.name;
             letter.places.iter().all(|place| {
                 let origin = (name.partition, name.offset, place.index);
-                match place.is_row {
-                    true => there.get(place.table.as_str()).is_some_and(|there| there.contains(&origin)),
-                    false => letters.contains(&(origin, place.table.clone())),
+                if !place.is_row {
+                    return letters.contains(&(origin, place.table.clone()));
                 }
+                there.get(place.table.as_str()).is_some_and(|there| there.contains(&origin))
             })
         });
         Ok(Some(landed.collect()))

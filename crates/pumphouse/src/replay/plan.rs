@@ -7,7 +7,7 @@ use pumphouse_core::replay::{Answer, Judgement};
 use super::filter::{Cursor, Fate, Filter};
 use super::judged::Planned;
 use super::letters::{self, Letter, Listed};
-use super::lineage::Lineage;
+use super::lineage::{Judged, Lineage};
 use super::log::{How, Outcome, ReplayLog};
 use super::session::{Ground, Report};
 use super::trial::{Candidate, Trial, judgement, places};
@@ -42,7 +42,10 @@ impl<'a> Planner<'a> {
         let lineage = asked(|| Lineage::of(client, stream, targets)).await?;
         let (stream, topic) = (stream.name.clone(), stream.topic.clone());
         let report = Report { stream: stream.clone(), ..Report::default() };
-        let filter = Filter { stream: Some(stream), topic: Some(topic), fate: Fate::Open, ..filter };
+        // Letters that come while it replays are for the next one: or it might never end.
+        let now = asked(|| client.server_time_ms()).await?;
+        let until = Some(filter.until.map_or(now, |until| until.min(now)));
+        let filter = Filter { stream: Some(stream), topic: Some(topic), fate: Fate::Open, until, ..filter };
         Ok(Self { ground, lineage, filter, behind: None, end: None, chunk: Report::default(), report })
     }
 
@@ -181,10 +184,7 @@ pub(super) async fn note(
     Ok(())
 }
 
-async fn asked_marks(
-    lineage: &Lineage<'_>,
-    judged: &mut [((u32, u64, u32), Vec<Candidate>)],
-) -> Result<(), Fault> {
+async fn asked_marks(lineage: &Lineage<'_>, judged: &mut [Judged]) -> Result<(), Fault> {
     for attempt in 1.. {
         match lineage.mark_found(judged).await {
             Ok(()) => break,

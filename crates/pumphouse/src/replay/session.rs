@@ -19,7 +19,7 @@ use super::log::{How, Outcome, ReplayLog};
 use super::plan::Planner;
 use super::trial::{Trial, beside};
 use super::trouble::{asked, stopped};
-use crate::config::settings::{DeadLetters, Settings, Stream};
+use crate::config::settings::{Settings, Stream};
 use crate::config::shape_hash;
 use crate::drive::clock::Clock;
 use crate::drive::ready;
@@ -71,6 +71,8 @@ pub struct Report {
     pub filtered: u64,
     /// Letters whose entry ended without their rows; they are open again.
     pub missed: u64,
+    /// Letters made anew, for what is still bad of those that became rows in part.
+    pub anew: u64,
     /// Letters that stay, by code.
     pub remaining: BTreeMap<String, Remaining>,
     /// Entries of the log that were settled.
@@ -86,6 +88,14 @@ struct InHand {
     payload: Option<Arc<Payload>>,
 }
 
+/// An entry and what became of its letters.
+struct Settling {
+    entry: Entry,
+    replayed: u64,
+    missed: u64,
+    anew: u64,
+}
+
 struct Session<'a> {
     ground: &'a Ground,
     clock: Clock,
@@ -95,14 +105,11 @@ struct Session<'a> {
     /// The entry that this process claimed last.
     own: Option<Entry>,
     in_hand: InHand,
-    /// An entry whose settling was sent: its letters that are rows, and those that are not.
-    settling: Option<(Entry, u64, u64)>,
+    /// An entry whose settling was sent.
+    settling: Option<Settling>,
     missed_rounds: u32,
     progress: &'a mut dyn FnMut(&Report),
 }
-
-/// What is bad of a letter that becomes rows in part is a letter of its own, in the table alone.
-const LETTERS_OF_PARTS: DeadLetters = DeadLetters { table: true, topic: None };
 
 /// Replays the letters that the filter means.
 ///
@@ -118,10 +125,10 @@ pub async fn replay(
     let sink = Sink {
         client: ground.client.clone(),
         targets: ground.targets.clone(),
+        letter_topic: None,
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
         server: 0.into(),
-        letter_topic: None,
     };
     let session = Session {
         ground,
@@ -219,10 +226,10 @@ impl Session<'_> {
             asked(|| log.end()).await?
         };
         self.in_hand = InHand { held, payload: None };
-        if let (Log::Settled { last, .. }, Some((entry, replayed, missed))) = (&end, self.settling.take())
-            && *last >= entry.number
+        if let (Log::Settled { last, .. }, Some(settling)) = (&end, self.settling.take())
+            && *last >= settling.entry.number
         {
-            self.settled(&entry, replayed, missed);
+            self.settled(&settling);
         }
         Ok(Fact::Log(end))
     }
@@ -255,7 +262,7 @@ impl Session<'_> {
         let Some(mut batch) = built else { return Ok(Fact::Built(None)) };
         let sealed = batch.seal(entry.claimed_at.0);
         let compression = ready::compression(settings.clickhouse.compression);
-        let payload = Arc::new(Payload::new(sealed, Vec::new(), compression, &LETTERS_OF_PARTS));
+        let payload = Arc::new(Payload::new(sealed, Vec::new(), compression, &stream.dead_letters));
         let mut tables = Vec::new();
         for number in 0..self.ground.targets.len() {
             if matches!(payload.body(number).await, Ok(Some(_))) {
@@ -293,38 +300,40 @@ impl Session<'_> {
     async fn settle(&mut self, entry: &Entry, landed: Option<Vec<bool>>) -> Fact {
         let held = self.in_hand.held.take().expect("an entry is read before it is settled");
         let landed = landed.unwrap_or_else(|| vec![true; held.letters.len()]);
-        let outcomes: Vec<Outcome<'_>> = held
-            .letters
-            .iter()
-            .zip(landed)
-            .map(|(letter, landed)| Outcome {
-                name: &letter.name,
-                time_ms: letter.time_ms,
-                how: if landed { How::Replayed } else { How::Missed },
-            })
-            .collect();
+        let (mut outcomes, mut settling) =
+            (Vec::new(), Settling { entry: entry.clone(), replayed: 0, missed: 0, anew: 0 });
+        for (letter, landed) in held.letters.iter().zip(landed) {
+            let how = if landed { How::Replayed } else { How::Missed };
+            outcomes.push(Outcome { name: &letter.name, time_ms: letter.time_ms, how });
+            if landed {
+                settling.replayed += 1;
+                settling.anew += letter.places.iter().filter(|place| !place.is_row).count() as u64;
+            } else {
+                settling.missed += 1;
+            }
+        }
         let now = self.clock.server();
         let deadline = now.after(self.ground.settings.clickhouse.insert_timeout);
         let answer = self.log().settle(&held, &outcomes, deadline, now).await;
-        let replayed = outcomes.iter().filter(|outcome| outcome.how == How::Replayed).count() as u64;
-        self.settling = Some((entry.clone(), replayed, outcomes.len() as u64 - replayed));
+        self.settling = Some(settling);
         Fact::Settled(answer)
     }
 
     /// Counts an entry, and goes past its letters where they are ours and all are rows.
-    fn settled(&mut self, entry: &Entry, replayed: u64, missed: u64) {
-        let is_own = self.own.as_ref() == Some(entry);
-        if is_own && missed == 0 {
+    fn settled(&mut self, settling: &Settling) {
+        let is_own = self.own.as_ref() == Some(&settling.entry);
+        if is_own && settling.missed == 0 {
             self.planner.pass();
         }
-        if missed > 0 {
+        if settling.missed > 0 {
             self.missed_rounds += 1;
         }
         let report = &mut self.planner.report;
         report.entries += 1;
         report.finished += u64::from(!is_own);
-        report.replayed += replayed;
-        report.missed += missed;
+        report.replayed += settling.replayed;
+        report.missed += settling.missed;
+        report.anew += settling.anew;
         (self.progress)(&self.planner.report);
     }
 }

@@ -28,12 +28,8 @@ pub struct List {
     /// Show at most so many, the newest
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: u64,
-    /// Resolved ones too
-    #[arg(long)]
-    all: bool,
-    /// Only resolved ones
-    #[arg(long, conflicts_with = "all")]
-    resolved: bool,
+    #[command(flatten)]
+    fates: Fates,
     /// Only the counts
     #[arg(long)]
     summary: bool,
@@ -42,13 +38,30 @@ pub struct List {
     json: bool,
 }
 
-impl List {
-    pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let fate = match (self.all, self.resolved) {
+/// Which letters by what became of them; open ones where nothing is said.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Fates {
+    /// Resolved ones too
+    #[arg(long)]
+    all: bool,
+    /// Only resolved ones
+    #[arg(long, conflicts_with = "all")]
+    resolved: bool,
+}
+
+impl Fates {
+    fn fate(self) -> Fate {
+        match (self.all, self.resolved) {
             (true, _) => Fate::All,
             (_, true) => Fate::Resolved,
             _ => Fate::Open,
-        };
+        }
+    }
+}
+
+impl List {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let fate = self.fates.fate();
         let filter = self.filters.filter(fate);
         connected(&self.file, async |_, client| {
             inspect_log(&client).await?;
@@ -65,11 +78,11 @@ impl List {
                 if !counts.is_empty() {
                     println!("{}", text::summary(&counts, title));
                 }
-                let what = ["open ", "resolved ", ""][match fate {
-                    Fate::Open => 0,
-                    Fate::Resolved => 1,
-                    Fate::All => 2,
-                }];
+                let what = match fate {
+                    Fate::Open => "open ",
+                    Fate::Resolved => "resolved ",
+                    Fate::All => "",
+                };
                 println!("{sum} {what}dead letters");
             }
             Ok(Exit::Fine)

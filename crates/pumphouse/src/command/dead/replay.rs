@@ -11,7 +11,7 @@ use super::options::{Filters, connected};
 use crate::command::configuration::ConfigurationFile;
 use crate::command::run::ready_stream;
 use crate::config::Settings;
-use crate::config::settings::Stream;
+use crate::config::settings::{DeadLetters, Stream, Table};
 use crate::fault::{Code, Exit};
 use crate::replay::filter::{Fate, Filter};
 use crate::replay::session::{self, Ground, Report};
@@ -85,7 +85,7 @@ impl Replay {
                 "{others} letters are of streams or topics that this configuration does not read; they stay"
             );
         }
-        let stays = |report: &Report| !report.remaining.is_empty() || report.missed > 0;
+        let stays = |report: &Report| !report.remaining.is_empty() || report.missed + report.anew > 0;
         Ok(if reports.iter().any(stays) { Exit::Findings } else { Exit::Fine })
     }
 
@@ -97,14 +97,16 @@ impl Replay {
         stream: &Stream,
     ) -> anyhow::Result<Result<Ground, Exit>> {
         let mut stream = stream.clone();
-        // What is bad of a letter in part becomes a letter again, also where `run` keeps none.
-        stream.dead_letters.table = true;
+        // What is bad of a letter in part becomes a letter again, also where `run` keeps none; no topic gets it.
+        stream.dead_letters = DeadLetters { table: true, topic: None };
         let (mut ready, refused) = ready_stream(settings, client, &stream, 0).await?;
         if !refused.is_empty() {
-            refused.iter().for_each(|finding| eprintln!("{finding}"));
+            for finding in refused {
+                eprintln!("{finding}");
+            }
             return Ok(Err(Exit::Findings));
         }
-        let tables = |of: &Stream| of.tables.iter().map(|t| t.full_name()).collect::<Vec<_>>();
+        let tables = |of: &Stream| of.tables.iter().map(Table::full_name).collect::<Vec<_>>();
         let others: Vec<String> =
             settings.streams.values().filter(|other| other.name != stream.name).flat_map(tables).collect();
         for target in &mut ready.targets {
@@ -129,11 +131,10 @@ impl Replay {
             let Report { seen, replayed, found, .. } = report;
             progress.say(|| format!("{seen} letters looked at, {replayed} replayed, {found} found"));
         };
-        let report = match self.dry_run {
-            true => session::rehearse(ground, &filter, &mut say).await?,
-            false => session::replay(ground, &filter, &mut say).await?,
-        };
-        Ok(report)
+        if self.dry_run {
+            return Ok(session::rehearse(ground, &filter, &mut say).await?);
+        }
+        Ok(session::replay(ground, &filter, &mut say).await?)
     }
 }
 
@@ -146,7 +147,8 @@ async fn other_topics(settings: &Settings, client: &Client, filter: &Filter) -> 
 }
 
 fn told(report: &Report, dry_run: bool) -> String {
-    let Report { stream, seen, replayed, found, filtered, missed, remaining, entries, finished } = report;
+    let Report { stream, seen, replayed, found, filtered, missed, anew, .. } = report;
+    let Report { remaining, entries, finished, .. } = report;
     let becomes = if dry_run { "would become rows" } else { "became rows" };
     let mut lines = vec![
         format!("stream {stream}: {seen} open letters looked at"),
@@ -156,6 +158,9 @@ fn told(report: &Report, dry_run: bool) -> String {
     ];
     if *missed > 0 {
         lines.push(format!("  {missed} are open again: their entry ended before they were rows"));
+    }
+    if *anew > 0 {
+        lines.push(format!("  {anew} letters were made anew, for what is still bad of these"));
     }
     let stay: u64 = remaining.values().map(|remaining| remaining.letters).sum();
     lines.push(format!("  {stay} stay"));

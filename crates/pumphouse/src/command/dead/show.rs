@@ -62,7 +62,9 @@ impl Show {
                 let all: Vec<Value> = found.iter().map(|(listed, letter)| in_json(listed, letter)).collect();
                 println!("{}", json!({ "letters": all }));
             } else {
-                found.iter().for_each(|(listed, letter)| println!("{}", page(listed, letter)));
+                for (listed, letter) in &found {
+                    println!("{}", page(listed, letter));
+                }
             }
             if found.is_empty() {
                 let Self { stream, partition, offset, .. } = &self;

@@ -303,7 +303,7 @@ fn three_lines(id: u64) -> String {
     let mut lines = format!(
         "{{\"id\":{id},\"kind\":\"click\",\"page\":\"/\"}}\n{{\"id\":{id},\"kind\":\"order\",\"state\":\"new\"}}\n"
     );
-    let amount = if id % 4 == 0 { "" } else { ",\"amount\":\"9.99\"" };
+    let amount = if id.is_multiple_of(4) { "" } else { ",\"amount\":\"9.99\"" };
     let _ = write!(lines, "{{\"id\":{id},\"kind\":\"order\",\"state\":\"paid\"{amount}}}");
     lines
 }

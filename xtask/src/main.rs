@@ -1,7 +1,7 @@
 //! The project's chores, one word each; the `match` below is the table of contents.
 //! Knows nothing of pumphouse itself: the chores read the sources as text.
 
-mod servers;
+mod binary;
 mod tidy;
 
 use std::process::ExitCode;
@@ -9,6 +9,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <chore>
 
+  incident 003 [--json]
+          four test messages in a topic: a consumer that gets stuck, then pumphouse; exit code 0 only if all holds
   servers start|stop|status
           a ClickHouse and a Kafka that stay until they are stopped; prints their addresses as shell exports
   tidy    measure the sources and refuse what STYLE.md forbids (exit code 1 with findings)
@@ -19,7 +21,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["servers", rest @ ..] => servers::run(rest),
+        ["incident", rest @ ..] => binary::internal("incident", rest),
+        ["servers", rest @ ..] => binary::internal("servers", rest),
         ["tidy"] => tidy::run(),
         [] | ["help" | "--help" | "-h", ..] => {
             print!("{HELP}");

@@ -1,9 +1,9 @@
 //! How long one event takes from bytes to columns. Prints, asserts nothing about speed:
-//! `CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo run --example decode_speed`
+//! `CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo run --example decode_speed`; the case `schema` judges by a JSON Schema first.
 
 use std::time::{Duration, Instant};
 
-use pumphouse::config::settings::{Column, Stream, Table};
+use pumphouse::config::settings::{Column, JsonSchema, Stream, Table};
 use pumphouse::decode::{NoHeaders, OpenBatch, Pushed, Record};
 
 const COLUMNS: [(&str, &str, &str); 10] = [
@@ -24,22 +24,24 @@ const BATCHES: usize = 12;
 /// What is done to each event before it is measured.
 type Change = fn(usize, &str) -> String;
 
-const CASES: [(&str, Change); 5] = [
+const CASES: [(&str, Change); 6] = [
     ("plain", |_, event| event.to_owned()),
     ("spaced", |_, event| event.replace("\":", "\": ").replace(",\"", ", \"")),
     ("escaped", |_, event| event.replace("/api/", "\\/api/")),
     ("sparse", sparse),
+    ("schema", |_, event| event.to_owned()),
     ("rejected", |_, event| event.replace("\"status\":", "\"status\":-")),
 ];
 
 /// Measures the cases named on the command line, or all of them.
 fn main() {
-    let stream = stream();
+    let plain = stream();
+    let with_schema = Stream { schema: Some(schema()), ..plain.clone() };
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     for (name, change) in CASES {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             let events: Vec<String> = (0..EVENTS).map(|at| change(at, &event(at))).collect();
-            measure(name, &stream, &events);
+            measure(name, if name == "schema" { &with_schema } else { &plain }, &events);
         }
     }
 }
@@ -120,4 +122,29 @@ fn stream() -> Stream {
     };
     let columns = COLUMNS.into_iter().map(column).collect();
     Stream::into_tables("requests", vec![Table::of_columns("default", "requests", columns)])
+}
+
+/// What a team would say of these events.
+fn schema() -> JsonSchema {
+    let text = serde_json::json!({ "type": "string", "minLength": 1, "maxLength": 200 });
+    let document = serde_json::json!({
+        "type": "object",
+        "required": ["event_id", "ts", "service", "endpoint", "status", "duration_ms", "tags", "geo"],
+        "properties": {
+            "event_id": { "type": "string", "pattern": "^[0-9a-f-]{36}$" },
+            "ts": text,
+            "service": { "enum": ["checkout", "search", "catalogue", "payments", "accounts"] },
+            "endpoint": text,
+            "method": { "enum": ["GET", "POST", "PUT"] },
+            "region": text,
+            "host": text,
+            "status": { "type": "integer", "minimum": 100, "maximum": 599 },
+            "duration_ms": { "type": "number", "minimum": 0 },
+            "bytes": { "type": "integer", "minimum": 0 },
+            "tags": { "type": "object", "additionalProperties": { "type": "string" } },
+            "geo": { "type": "object", "properties": { "city": text, "country": text } },
+        },
+        "additionalProperties": false,
+    });
+    JsonSchema { file: "requests.schema.json".to_owned(), document }
 }

@@ -30,6 +30,8 @@ pub enum Internal {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Shows an incident again on real servers
+    Incident(super::incident::Incident),
     /// Writes generated events to a topic
     Produce(super::produce::Arguments),
     /// Starts, stops or shows a pair of real servers for anyone to use
@@ -49,6 +51,7 @@ pub fn run(part: Internal) -> anyhow::Result<ExitCode> {
         Internal::Guard { scratch, command } => {
             guard::watch(&command, scratch.as_deref()).context("the guard could not start its program")
         }
+        Internal::Incident(incident) => incident.run(),
         Internal::Produce(arguments) => {
             super::produce::run(&arguments)?;
             Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod dead;
 pub mod demo;
 pub mod explain;
+pub mod incident;
 pub mod internal;
 pub mod produce;
 pub mod run;

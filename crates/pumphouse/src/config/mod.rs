@@ -23,6 +23,9 @@ mod rollup;
 mod said;
 mod scalar;
 mod schema_file;
+mod schema_fit;
+mod schema_type;
+mod schema_ways;
 pub mod settings;
 mod stream;
 mod tables;
@@ -36,6 +39,8 @@ pub use mistake::{MISTAKE, Mistake, Mistakes, PROPERTY_REFUSED, UNREADABLE};
 pub use reference::reference_page;
 pub use revision::shape_hash;
 pub use schema_file::Files;
+pub(crate) use schema_file::validator;
+pub use schema_fit::{Finding, Severity, schema_findings};
 pub use settings::Settings;
 
 use walk::Walk;

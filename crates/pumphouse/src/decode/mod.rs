@@ -1,14 +1,15 @@
 //! From bytes to columns: one JSON object of a Kafka message becomes one row of Arrow arrays, without
 //! loss or not at all. Knows the declared columns; knows neither Kafka nor the wire to ClickHouse.
 //!
-//! `record` comes in, `split` takes a message apart, `route` says which tables take a record, `open_batch` keeps
-//! it in their `table_rows`: `json` walks it by the `plan`, `column` holds the values. `reject` says why not,
-//! `dead_letter` keeps what was refused.
+//! `record` comes in, `split` takes a message apart, `json_schema` judges a record where the stream has a schema,
+//! `route` says which tables take it, `open_batch` keeps it in their `table_rows`: `json` walks it by the `plan`,
+//! `column` holds the values. `reject` says why not, `dead_letter` keeps what was refused.
 
 mod column;
 mod dead_letter;
 mod decimal;
 mod json;
+mod json_schema;
 mod open_batch;
 mod plan;
 mod record;

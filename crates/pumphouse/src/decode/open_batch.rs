@@ -9,6 +9,7 @@ use std::ops::Range;
 use arrow_array::RecordBatch;
 
 use super::dead_letter::{DeadLetters, Origin};
+use super::json_schema::Schema;
 use super::record::{Pushed, Record};
 use super::reject::{Code, Fault};
 use super::route::{Router, TableSet};
@@ -34,6 +35,12 @@ pub enum ColumnFault {
         column: String,
         /// The name that is none.
         zone: String,
+    },
+    /// The declared JSON Schema is none.
+    #[error("the JSON Schema can't be used: {reason}")]
+    Schema {
+        /// What is wrong with it.
+        reason: String,
     },
     /// The declared default does not fit the column.
     #[error("column `{column}`: the default does not fit: {reason}")]
@@ -72,6 +79,7 @@ pub struct OpenBatch {
     tables: Vec<TableRows>,
     /// Not there where the only table takes every record.
     router: Option<Router>,
+    schema: Option<Schema>,
     values: Values,
     tombstones: Tombstones,
     dead_letters: DeadLetters,
@@ -88,12 +96,14 @@ impl OpenBatch {
     /// An empty batch for a stream, under a revision of the configuration.
     ///
     /// # Errors
-    /// Fails where a declared time zone or default is none.
+    /// Fails where a declared time zone, default or schema is none.
     pub fn new(stream: &Stream, revision: &str) -> Result<Self, ColumnFault> {
         let tables = stream.tables.iter().map(|table| TableRows::new(stream, table));
+        let schema = stream.schema.as_ref().map(Schema::new).transpose();
         Ok(Self {
             tables: tables.collect::<Result<_, _>>()?,
             router: Router::new(&stream.tables),
+            schema: schema.map_err(|reason| ColumnFault::Schema { reason })?,
             values: stream.values,
             tombstones: stream.tombstones,
             dead_letters: DeadLetters::default(),
@@ -154,6 +164,9 @@ impl OpenBatch {
         }
         if !utf8::is_utf8(payload) {
             return Err(not_utf8(payload));
+        }
+        if let Some(schema) = &self.schema {
+            schema.judge(payload, &mut self.scratch)?;
         }
         match &mut self.router {
             None => Ok(TableSet::MAX),

@@ -87,7 +87,7 @@ impl Code {
         }
     }
 
-    /// Whether the whole payload is at fault, and not one column's value.
+    /// Whether the whole payload is at fault, and no place in it.
     pub(super) const fn is_of_the_payload(self) -> bool {
         matches!(
             self,
@@ -97,7 +97,6 @@ impl Code {
                 | Self::Empty
                 | Self::Tombstone
                 | Self::NotAnArray
-                | Self::SchemaFailed
         )
     }
 }

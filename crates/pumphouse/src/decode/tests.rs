@@ -7,6 +7,7 @@ mod composites;
 mod differential;
 mod routing;
 mod scalars;
+mod schema;
 mod shape;
 mod values;
 

@@ -10,6 +10,7 @@
 //!   schedule, worker    the process that is killed, and when
 //!   findings, count     what ClickHouse has, held against what was produced
 //!   screen, view        what is shown meanwhile
+//! incident              another story on the same ground: bad messages, and a consumer that can't get past them
 //! ```
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub mod count;
 pub mod events;
 pub mod feed;
 pub mod findings;
+pub mod incident;
 pub mod mock_kafka;
 pub mod producer;
 pub mod schedule;

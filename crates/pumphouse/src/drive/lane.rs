@@ -146,6 +146,19 @@ pub enum End {
     Broken,
 }
 
+/// A membership that is being left, which takes as long as the broker takes to answer.
+#[must_use]
+pub struct Leaving(thread::JoinHandle<()>);
+
+impl Leaving {
+    /// Waits until the membership is left.
+    pub fn wait(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the consumer could not be closed");
+        }
+    }
+}
+
 /// Tells the lane when the work that owes it an answer panics: a lane must not wait for ever.
 pub(super) struct OwedAnswer(pub(super) Mailbox);
 
@@ -226,9 +239,8 @@ impl Lane {
         })
     }
 
-    /// Runs until the lane leaves or halts.
-    #[must_use]
-    pub fn run(mut self) -> End {
+    /// Runs until the lane leaves or halts; the membership is still being left when this returns.
+    pub fn run(mut self) -> (End, Leaving) {
         loop {
             let mut busy = self.take_group_events();
             busy |= self.take_commit_answer();
@@ -237,8 +249,7 @@ impl Lane {
             self.heed_fetch_failure();
             self.tick_when_due();
             if let Some(end) = self.end.take() {
-                self.finish();
-                return end;
+                return (end, self.leave());
             }
             if !busy {
                 thread::park_timeout(self.pause());
@@ -426,12 +437,9 @@ impl Lane {
         due.map_or(IDLE_PAUSE_MAX, |at| self.shared.clock.until(at)).min(IDLE_PAUSE_MAX)
     }
 
-    fn finish(self) {
+    fn leave(self) -> Leaving {
         self.mailbox.cancelled.store(true, Ordering::Relaxed);
-        let closing = self.membership.close();
-        if closing.join().is_err() {
-            tracing::error!("the consumer could not be closed");
-        }
+        Leaving(self.membership.close())
     }
 }
 

@@ -138,7 +138,7 @@ async fn wait_for_end(
             _ = interrupt.recv() => heard(draining, clock.now()),
             () = overdue(draining, settings.process.drain_timeout, clock) => {
                 tracing::error!("a lane did not leave in time; stopped at once, the next owner finishes its batch");
-                return Ok(Exit::Failed);
+                return Ok(if exit == Exit::Fine { Exit::Failed } else { exit });
             }
         };
         if stop && draining.is_none() {
@@ -254,13 +254,19 @@ fn start_lane(
         let stream = shared.stream.name.clone();
         let ran =
             catch_unwind(AssertUnwindSafe(|| match Lane::join(shared, pump, report, (to_lane, answers)) {
-                Ok(lane) => lane.run(),
-                Err(fault) => End::Halted(Box::new(fault)),
+                Ok(lane) => {
+                    let (end, leaving) = lane.run();
+                    (end, Some(leaving))
+                }
+                Err(fault) => (End::Halted(Box::new(fault)), None),
             }));
         // A lane that is silently gone would look like a topic without events.
-        let end = ran.unwrap_or(End::Broken);
-        // The process may have stopped listening.
+        let (end, leaving) = ran.unwrap_or((End::Broken, None));
+        // Told before the group is left, which may take a while. The process may have stopped listening.
         let _ = ended.blocking_send((stream, end));
+        if let Some(leaving) = leaving {
+            leaving.wait();
+        }
     });
     let thread = thread.map_err(StartError::Thread)?;
     let mailbox = Mailbox { epoch: 0, sender, thread: thread.thread().clone(), cancelled: Arc::default() };

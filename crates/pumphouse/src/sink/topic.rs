@@ -99,11 +99,13 @@ impl LetterTopic {
         let producer = self.producer().map_err(|error| judge(&error))?;
         let mut states = letters.states.lock();
         let posted = self.post_waiting(&producer, &letters.batch, &mut states);
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            *self.producer.lock() = None;
-            return Err(Failure::Unknown(format!("{code}: {reason}; a new producer goes on")));
-        }
-        posted
+        let Some((code, reason)) = producer.client().fatal_error() else { return posted };
+        // It takes nothing any more; a new one begins with a state of its own.
+        *self.producer.lock() = None;
+        Err(match judge(&KafkaError::MessageProduction(code)) {
+            Failure::Unknown(_) => Failure::Unknown(reason),
+            Failure::Refused(refusal, _) => Failure::Refused(refusal, reason),
+        })
     }
 
     fn post_waiting(

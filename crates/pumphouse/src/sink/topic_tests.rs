@@ -131,6 +131,17 @@ fn a_user_who_may_not_write_is_a_refusal() {
 }
 
 #[test]
+fn a_user_who_may_not_be_an_idempotent_producer_is_a_refusal() {
+    let (world, letters) = (World::new(), letters(1));
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    world.cluster.request_errors(RDKafkaApiKey::InitProducerId, &[denied; 10]);
+    let refused = Input::InsertRefused(BatchId(7), TableId(2), Refusal::Access);
+    assert_eq!(world.deliver(&letters), refused);
+    world.cluster.clear_request_errors(RDKafkaApiKey::InitProducerId);
+    assert_eq!(world.deliver(&letters), DONE);
+}
+
+#[test]
 fn a_batch_that_is_too_large_is_sent_again_letter_by_letter() {
     let (world, letters) = (World::new(), letters(3));
     world.answers(RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);

@@ -1,5 +1,7 @@
 //! Processes come and go: every way in which a group shares its partitions gives the same rows.
 
+use std::time::Instant;
+
 use crate::story::{Plan, SHORT_SESSION, Story};
 use crate::world::Pair;
 
@@ -64,4 +66,24 @@ fn a_partition_that_is_added_later_is_read_from_its_start_also_by_a_group_that_b
     story.grow(4);
     let tally = story.produce(8_000);
     story.ends_exactly(pair, &tally, pumps);
+}
+
+#[test]
+fn a_process_that_stops_while_its_partitions_are_asked_back_leaves_in_time() {
+    let pair = Pair::shared();
+    let process = "{ lanes: 1, drain_timeout: 1s }";
+    let story = Story::with_tables(pair, "asked_back", Plan { process, ..Plan::default() });
+    story.slow_down(pair, 3);
+    let mut first = story.run_assigned();
+    let tally = story.produce(3_000);
+    story.wait_for_claims();
+    let second = story.run();
+    first.wait_for_line(&["partitions revoked", "Partition("]);
+    let begun = Instant::now();
+    first.terminate();
+    let left = begun.elapsed();
+    assert!(!first.log().contains("did not leave in time"), "{}", first.log());
+    println!("left after {left:?}");
+    story.speed_up(pair);
+    story.ends_exactly(pair, &tally, vec![second]);
 }

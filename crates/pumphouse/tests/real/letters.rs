@@ -19,8 +19,8 @@ const PARTITIONS: i32 = 3;
 
 /// A letter as a consumer of the topic finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Letter {
-    value: Vec<u8>,
+pub(crate) struct Letter {
+    pub(crate) value: Vec<u8>,
     headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -30,17 +30,17 @@ impl Letter {
         self.headers.iter().rfind(|(found, _)| found == name)?.1.as_deref()
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(self.header(name).unwrap_or_default()).into_owned()
     }
 }
 
-fn letters_of(world: &World) -> String {
+pub(crate) fn letters_of(world: &World) -> String {
     format!("{}.dead", world.topic)
 }
 
 /// Creates the topic of the dead letters.
-fn create(world: &World, settings: &[(&str, &str)]) {
+pub(crate) fn create(world: &World, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> = told(world.client().create());
     let name = letters_of(world);
     let mut topic = NewTopic::new(&name, PARTITIONS, TopicReplication::Fixed(1));
@@ -69,7 +69,7 @@ fn send_letters(world: &World, file: &Path) {
 }
 
 /// Everything in the topic by key, in the order of each partition.
-fn read(world: &World) -> BTreeMap<String, Vec<Letter>> {
+pub(crate) fn read(world: &World) -> BTreeMap<String, Vec<Letter>> {
     let topic = letters_of(world);
     let mut config = world.client();
     config.set("group.id", "reader").set("fetch.message.max.bytes", "8388608");

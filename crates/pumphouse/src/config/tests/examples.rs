@@ -47,3 +47,28 @@ fn write_examples(keys: &[Key], depth: usize, left_out: &[&str; 2], text: &mut S
         }
     }
 }
+
+/// The guide's examples: a whole stream as it stands, and keys of a stream added to the smallest that takes them.
+#[test]
+fn every_example_of_the_guide_to_streams_is_accepted() {
+    const GUIDE: &str = include_str!("../../../../../docs/guide/streams.md");
+    const SERVERS: &str = "clickhouse: { url: \"http://h\" }\nkafka: { brokers: h }\n";
+    let examples: Vec<&str> =
+        GUIDE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 6);
+    for example in examples {
+        let columns = if example.contains("columns:") { "" } else { "    columns: { ts: DateTime }\n" };
+        let text = if example.starts_with("streams:") {
+            format!("{SERVERS}{example}")
+        } else {
+            let head = "streams:\n  events:\n    from: { topic: t }\n    table: { order_by: ts }\n";
+            format!("{SERVERS}{head}{columns}{example}")
+        };
+        let settings = parse_with_files("f", &text, &no_env, &|_| Ok("{}".to_owned()));
+        assert!(
+            settings.is_ok(),
+            "{text}\n{}",
+            settings.err().map_or(String::new(), |told| told.to_string())
+        );
+    }
+}

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{file, one_mistake, read, told};
+use super::{file, no_env, one_mistake, read, told};
 use crate::config::settings::{Matches, Numbers, Stream, Tombstones, Values, When};
-use crate::config::shape_hash;
+use crate::config::{parse_with_files, shape_hash};
 
 const HEAD: &str = "clickhouse: { url: \"http://h\", database: web }\nkafka: { brokers: h }\nstreams:\n  events:\n    \
                     from: { topic: events }\n";
@@ -259,4 +259,66 @@ fn a_key_of_a_table_beside_it_is_sent_to_where_it_belongs() {
         ),
         "{told}"
     );
+}
+
+/// The mistake of a stream whose schema's file holds this text.
+fn with_schema(schema: Result<&str, &str>) -> String {
+    let text = text_of("columns: { ts: DateTime }\nschema: s.json\ntable: { order_by: ts }");
+    let files = |name: &str| {
+        assert_eq!(name, "s.json");
+        schema.map(str::to_owned).map_err(str::to_owned)
+    };
+    match parse_with_files("f", &text, &no_env, &files) {
+        Ok(_) => "no mistake".to_owned(),
+        Err(mistakes) => {
+            let told: Vec<&str> = mistakes.mistakes.iter().map(|mistake| mistake.what.as_str()).collect();
+            told.join("; ")
+        }
+    }
+}
+
+#[test]
+fn a_schema_that_can_not_judge_is_a_mistake() {
+    for (schema, told) in [
+        (Ok("{}"), "no mistake"),
+        (Ok("\u{feff}{ \"$ref\": \"#/$defs/a\", \"$defs\": { \"a\": true } }"), "no mistake"),
+        (
+            Ok("{ \"$schema\": \"http://json-schema.org/draft-07/schema#\", \"type\": \"object\" }"),
+            "no mistake",
+        ),
+        (Err("No such file"), "can't be read: No such file"),
+        (Ok("{\n  \"type\": object\n}"), "is not JSON: line 2, column 11"),
+        (Ok("{ \"type\": \"text\" }"), "is not a schema: at `/type`"),
+        (
+            Ok("{ \"properties\": { \"a\": { \"minimum\": \"1\" } } }"),
+            "is not a schema: at `/properties/a/minimum`",
+        ),
+        (Ok("{ \"pattern\": \"(\" }"), "is not a schema: at `/pattern`"),
+        (Ok("5"), "is not a schema"),
+        (Ok("{ \"$ref\": \"https://example.com/a.json\" }"), "others are not fetched"),
+        (Ok("{ \"$ref\": \"other.json\" }"), "others are not fetched"),
+        (Ok("{ \"$ref\": \"#/$defs/none\" }"), "leads nowhere in this file"),
+    ] {
+        let all = with_schema(schema);
+        assert!(all.contains(told), "{schema:?}: {all}");
+    }
+}
+
+#[test]
+fn a_schema_is_found_beside_the_configuration_and_is_part_of_the_shape() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let put = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap_or_else(|error| panic!("{error}"));
+    };
+    put("f.yaml", &text_of("columns: { ts: DateTime }\nschema: s.json\ntable: { order_by: ts }"));
+    let shape = |schema: &str| {
+        put("s.json", schema);
+        let settings = crate::config::load(&folder.path().join("f.yaml"), &no_env);
+        let settings = settings.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        (shape_hash(&settings.streams["events"]), settings.revision)
+    };
+    let first = shape("{ \"type\": \"object\", \"maxProperties\": 5 }");
+    assert_eq!(first, shape("{ \"maxProperties\": 5,\n \"type\": \"object\" }"), "written in another way");
+    let second = shape("{ \"type\": \"object\", \"maxProperties\": 6 }");
+    assert!(first.0 != second.0 && first.1 != second.1);
 }

@@ -198,6 +198,12 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         |_, place| matches!(place.of, ColumnType::Json(_)) && documents::has_null_beside_array(place.json),
     ),
     refused(
+        "JSON: more than four arrays straight inside each other",
+        &["PH-0110"],
+        "each level adds types to the path in ClickHouse; past its limit it makes whole numbers floats",
+        |_, place| matches!(place.of, ColumnType::Json(_)) && documents::has_deep_arrays(place.json),
+    ),
+    refused(
         "the number of an enum's name",
         &["PH-0103", "PH-0116"],
         "ClickHouse takes the number for the name, in quotes too, unless it is a name itself; numbers may be dealt anew, names stay. `numbers: coerce` takes bare ones",

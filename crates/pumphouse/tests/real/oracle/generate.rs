@@ -102,7 +102,7 @@ pub(super) fn values(seed: u64, of: &ColumnType, count: usize) -> Vec<Json> {
     let mut source = Source { rng: Rng::with_seed(seed) };
     let broken = HARDLY_JSON.iter().map(|text| Json::leaf(*text));
     let fixed = OF_OTHER_KINDS.iter().map(|text| Json::of_text(text)).chain(broken);
-    let mut values: Vec<Json> = fixed.chain(special(of).into_iter().map(Json::Leaf)).collect();
+    let mut values: Vec<Json> = fixed.chain(special(of).iter().map(|text| Json::of_text(text))).collect();
     let wanted = count.max(values.len());
     let mut known = BTreeSet::new();
     values.retain(|value| known.insert(value.written()));
@@ -214,6 +214,24 @@ fn special(of: &ColumnType) -> Vec<String> {
                 .collect()
         }
         ColumnType::Ipv4 | ColumnType::Ipv6 => addresses(),
+        ColumnType::Json(_) => texts(&[
+            r#"{"a":[[[[1]]]]}"#,
+            r#"{"a":[[[[[1]]]]]}"#,
+            r#"{"a":[null,[1]]}"#,
+            r#"{"a":[null,1]}"#,
+            r#"{"a":[[null],[1]]}"#,
+            r#"{"a":[9007199254740993]}"#,
+            r#"{"a":[9007199254740993,0.5]}"#,
+            r#"{"a":9007199254740993}"#,
+            r#"{"a.b":1}"#,
+            r#"{"a":1,"a.b":2}"#,
+            r#"{"a":{"b":1},"a.b":2}"#,
+            r#"{"a":18446744073709551615}"#,
+            r#"{"a":null,"b":{}}"#,
+            r#"{"a":"2024-02-29","b":"2024-02-29T12:00:00Z","c":"1","d":"true"}"#,
+            r#"{"a":[1,"x",true,null]}"#,
+            r#"{"":1}"#,
+        ]),
         of => moments::special(of).into_iter().chain(edges(of)).collect(),
     }
 }
@@ -278,7 +296,7 @@ impl Source {
         match self.rng.u8(..4) {
             0 => Json::of_text(self.rng.choice(OF_OTHER_KINDS).expect("some")),
             1 | 2 => match self.rng.choice(special(of)) {
-                Some(text) => Json::Leaf(text),
+                Some(text) => Json::of_text(&text),
                 None => self.near(of),
             },
             _ => self.near(of),

@@ -1,0 +1,15 @@
+//! Calls the product's binary, which knows how; so the chores link no C.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+
+/// Runs `pumphouse internal <part> <words>`, built first when it has to be.
+pub(crate) fn internal(part: &str, words: &[&str]) -> anyhow::Result<ExitCode> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["run", "--quiet", "--package", "pumphouse", "--", "internal", part]).args(words);
+    let status = command.status().context("calling cargo")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}

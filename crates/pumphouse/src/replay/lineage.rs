@@ -46,15 +46,15 @@ impl<'a> Lineage<'a> {
     ) -> Result<Self, QueryError> {
         #[derive(Deserialize)]
         struct Having {
-            name: String,
+            full_name: String,
         }
         let index = stream.lineage.as_ref().map_or("", |lineage| lineage.index.as_str());
         let sql = format!(
-            "SELECT concat(database, '.', `table`) AS name FROM system.columns WHERE name = {} AND type = 'UInt32'",
+            "SELECT concat(database, '.', `table`) AS full_name FROM system.columns WHERE name = {} AND type = 'UInt32'",
             quote::text(index)
         );
         let rows: Vec<Having> = client.query(&sql).at(0).rows().await?;
-        Ok(Self { client, stream, targets, indexed: rows.into_iter().map(|row| row.name).collect() })
+        Ok(Self { client, stream, targets, indexed: rows.into_iter().map(|row| row.full_name).collect() })
     }
 
     /// Marks the candidates whose rows are in their tables already, whoever brought them.
@@ -106,6 +106,18 @@ impl<'a> Lineage<'a> {
         Ok(Some(landed.collect()))
     }
 
+    /// The columns of partition, offset and place in the message, quoted; none where the table can't tell.
+    pub(super) fn place_columns(&self, target: &Target) -> Option<[String; 3]> {
+        let LineageKey { partition, offset, .. } = target.lineage.as_ref()?;
+        let index = self.stream.lineage.as_ref().map(|lineage| quote::name(&lineage.index));
+        let index = match index.filter(|_| self.indexed.contains(&target.name())) {
+            Some(index) => index,
+            // Without the column a message never held more than one record.
+            None => "toUInt32(0)".to_owned(),
+        };
+        Some([quote::name(partition), quote::name(offset), index])
+    }
+
     /// Which of these origins a table has rows of; all, or those of one claim.
     async fn rows_of(
         &self,
@@ -113,17 +125,11 @@ impl<'a> Lineage<'a> {
         asked: &BTreeSet<Origin>,
         claimed_at: Option<ServerTime>,
     ) -> Result<BTreeSet<Origin>, QueryError> {
-        let Some(LineageKey { partition, offset, claimed_at: time, .. }) = &target.lineage else {
+        let (Some(columns), Some(key)) = (self.place_columns(target), &target.lineage) else {
             return Ok(BTreeSet::new());
         };
+        let ([partition, offset, index], time) = (columns, quote::name(&key.claimed_at));
         let (Some(first), Some(last)) = (asked.first(), asked.last()) else { return Ok(BTreeSet::new()) };
-        let (partition, offset, time) = (quote::name(partition), quote::name(offset), quote::name(time));
-        let index = self.stream.lineage.as_ref().map(|lineage| quote::name(&lineage.index));
-        let index = match index.filter(|_| self.indexed.contains(&target.name())) {
-            Some(index) => index,
-            // Without the column a message never held more than one record.
-            None => "toUInt32(0)".to_owned(),
-        };
         let literals: Vec<String> = asked.iter().map(|(p, o, i)| format!("({p}, {o}, {i})")).collect();
         let of_claim = claimed_at
             .map(|at| format!(" AND {time} = fromUnixTimestamp64Milli({})", at.0))

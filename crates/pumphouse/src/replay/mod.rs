@@ -7,6 +7,7 @@ mod judged;
 pub mod letters;
 mod lineage;
 mod log;
+mod parts;
 mod plan;
 pub mod purge;
 pub mod session;

@@ -9,6 +9,7 @@ use super::judged::Planned;
 use super::letters::{self, Letter, Listed};
 use super::lineage::{Judged, Lineage};
 use super::log::{How, Outcome, ReplayLog};
+use super::parts::taken_apart;
 use super::session::{Ground, Report};
 use super::trial::{Candidate, Trial, judgement, places};
 use super::trouble::{asked, unwritten};
@@ -100,7 +101,9 @@ impl<'a> Planner<'a> {
     async fn judge(&mut self, letters: Vec<Letter>, note_at: Option<ServerTime>) -> Result<Planned, Fault> {
         let Ground { settings, stream, .. } = self.ground;
         let trial = Trial { stream, revision: &settings.revision };
-        let judged = trial.judge(&letters, ROWS_MAX);
+        let doubtful: Vec<&Letter> = letters.iter().filter(|letter| trial.may_be_part(letter)).collect();
+        let apart = asked(|| taken_apart(&self.lineage, &doubtful)).await?;
+        let judged = trial.judge(&letters, &apart, ROWS_MAX);
         let origins = letters.iter().map(|letter| (letter.name.partition, letter.name.offset, 0));
         let mut judged: Vec<_> = origins.zip(judged).collect();
         asked_marks(&self.lineage, &mut judged).await?;

@@ -6,6 +6,7 @@ use pumphouse_core::replay::{Judgement, Row, judge};
 
 use super::judged::{Claimed, Place};
 use super::letters::Letter;
+use super::parts::Message;
 use crate::config::settings::{Stream, Table, Values};
 use crate::decode::{Again, Code, OpenBatch, Record, Tried};
 
@@ -50,16 +51,25 @@ pub(super) fn places(candidates: &[Candidate]) -> Vec<Place> {
 
 impl Trial<'_> {
     /// What the letters would be now; stops early, after at least one, at `rows_max` candidates.
-    pub(super) fn judge(&self, letters: &[Letter], rows_max: usize) -> Vec<Vec<Candidate>> {
+    /// Messages that are `apart` were taken apart when they came, so that no letter of theirs is one.
+    pub(super) fn judge(
+        &self,
+        letters: &[Letter],
+        apart: &BTreeSet<Message>,
+        rows_max: usize,
+    ) -> Vec<Vec<Candidate>> {
         let mut batch = self.batch();
         let (mut judged, mut rows) = (Vec::new(), 0);
         for letter in letters {
             if rows >= rows_max {
                 break;
             }
-            let candidates = match self.excluded(letter) {
-                Some(candidate) => vec![candidate],
-                None => self.tried(&mut batch, letter, &|_, _| true),
+            let candidates = if let Some(candidate) = self.excluded(letter) {
+                vec![candidate]
+            } else {
+                let is_part =
+                    self.may_be_part(letter) && apart.contains(&(letter.name.partition, letter.name.offset));
+                self.tried(&mut batch, (letter, self.is_whole(letter) && !is_part), &|_, _| true)
             };
             rows += candidates.len();
             judged.push(candidates);
@@ -78,7 +88,8 @@ impl Trial<'_> {
             if self.excluded(letter).is_some() {
                 return None;
             }
-            let made = self.tried(&mut batch, letter, &wants);
+            // A letter that is no whole message in spite of this is bad, and never claimed.
+            let made = self.tried(&mut batch, (letter, self.is_whole(letter)), &wants);
             let mut made: Vec<Place> = made.into_iter().map(|candidate| candidate.place).collect();
             made.sort_unstable();
             if made != *places {
@@ -110,7 +121,7 @@ impl Trial<'_> {
     fn tried(
         &self,
         batch: &mut OpenBatch,
-        letter: &Letter,
+        (letter, is_whole): (&Letter, bool),
         wants: &dyn Fn(usize, u32) -> bool,
     ) -> Vec<Candidate> {
         let mut tried = Vec::new();
@@ -126,7 +137,7 @@ impl Trial<'_> {
             },
             index: letter.name.index,
             table: &letter.name.table,
-            is_whole: self.is_whole(letter),
+            is_whole,
             wants,
         };
         batch.push_again(&again, &mut tried);
@@ -140,12 +151,12 @@ impl Trial<'_> {
         Candidate { place, reject, found: false }
     }
 
-    /// Whether the letter holds a whole message, to be taken apart.
+    /// Whether the letter may hold a whole message, to be taken apart.
     ///
     /// | values | it holds a whole message |
     /// |---|---|
     /// | lines | when it was bad as a whole and is the first record: a single line comes out as itself |
-    /// | array | when it could not be taken apart; or was judged as one record under another revision, was no object, and is an array |
+    /// | array | when it could not be taken apart; or it may have been judged as one record |
     fn is_whole(&self, letter: &Letter) -> bool {
         if letter.name.index > 0 || !letter.name.table.is_empty() {
             return false;
@@ -153,13 +164,18 @@ impl Trial<'_> {
         match self.stream.values {
             Values::One => false,
             Values::Lines => true,
-            Values::Array => {
-                let judged_as_one =
-                    letter.code == Code::NotAnObject.as_str() && letter.revision != self.revision;
-                letter.code == Code::NotAnArray.as_str()
-                    || (judged_as_one && letter.payload.trim_ascii_start().first() == Some(&b'['))
-            }
+            Values::Array => letter.code == Code::NotAnArray.as_str() || self.may_be_part(letter),
         }
+    }
+
+    /// Whether the letter is an array that was judged as one record: a whole message, under a revision that took none
+    /// apart; or an element of one, under any.
+    pub(super) fn may_be_part(&self, letter: &Letter) -> bool {
+        self.stream.values == Values::Array
+            && (letter.name.index, letter.name.table.as_str()) == (0, "")
+            && letter.code == Code::NotAnObject.as_str()
+            && letter.revision != self.revision
+            && letter.payload.trim_ascii_start().first() == Some(&b'[')
     }
 }
 

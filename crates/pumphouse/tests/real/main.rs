@@ -7,6 +7,7 @@ mod column_types;
 mod composites;
 mod damage;
 mod dead;
+mod dead_ground;
 mod delivery;
 mod demo;
 mod gaps;

@@ -19,6 +19,7 @@ mod nested;
 mod text;
 mod tuple;
 mod uuid;
+mod values;
 mod whole;
 mod wide;
 
@@ -33,6 +34,7 @@ use arrow_array::types::{
 use arrow_buffer::NullBuffer;
 use pumphouse_core::schema::ColumnType;
 
+use self::values::Values;
 use super::json::Reader;
 use super::reject::Fault;
 use super::zone::{UnknownZone, Zone};
@@ -206,27 +208,29 @@ fn store_for(
     numbers: Numbers,
 ) -> Result<Box<dyn Store>, UnknownZone> {
     Ok(match column_type {
-        ColumnType::Bool => Box::new(boolean::Booleans::default()),
-        ColumnType::Int8 => Box::new(whole::Wholes::<Int8Type>::new(whole::Texts::Refused)),
-        ColumnType::Int16 => Box::new(whole::Wholes::<Int16Type>::new(whole::Texts::Refused)),
-        ColumnType::Int32 => Box::new(whole::Wholes::<Int32Type>::new(whole::Texts::Refused)),
-        ColumnType::Int64 => Box::new(whole::Wholes::<Int64Type>::new(whole::Texts::OfDigits)),
-        ColumnType::UInt8 => Box::new(whole::Wholes::<UInt8Type>::new(whole::Texts::Refused)),
-        ColumnType::UInt16 => Box::new(whole::Wholes::<UInt16Type>::new(whole::Texts::Refused)),
-        ColumnType::UInt32 => Box::new(whole::Wholes::<UInt32Type>::new(whole::Texts::Refused)),
-        ColumnType::UInt64 => Box::new(whole::Wholes::<UInt64Type>::new(whole::Texts::OfDigits)),
-        ColumnType::Float32 => Box::new(float::Floats::<Float32Type>::default()),
-        ColumnType::Float64 => Box::new(float::Floats::<Float64Type>::default()),
+        ColumnType::Bool => Box::new(Values::of(boolean::Boolean)),
+        ColumnType::Int8 => Box::new(Values::of(whole::Whole::<Int8Type>::new(whole::Texts::Refused))),
+        ColumnType::Int16 => Box::new(Values::of(whole::Whole::<Int16Type>::new(whole::Texts::Refused))),
+        ColumnType::Int32 => Box::new(Values::of(whole::Whole::<Int32Type>::new(whole::Texts::Refused))),
+        ColumnType::Int64 => Box::new(Values::of(whole::Whole::<Int64Type>::new(whole::Texts::OfDigits))),
+        ColumnType::UInt8 => Box::new(Values::of(whole::Whole::<UInt8Type>::new(whole::Texts::Refused))),
+        ColumnType::UInt16 => Box::new(Values::of(whole::Whole::<UInt16Type>::new(whole::Texts::Refused))),
+        ColumnType::UInt32 => Box::new(Values::of(whole::Whole::<UInt32Type>::new(whole::Texts::Refused))),
+        ColumnType::UInt64 => Box::new(Values::of(whole::Whole::<UInt64Type>::new(whole::Texts::OfDigits))),
+        ColumnType::Float32 => Box::new(Values::of(float::Float::<Float32Type>::default())),
+        ColumnType::Float64 => Box::new(Values::of(float::Float::<Float64Type>::default())),
         ColumnType::Decimal { precision, scale } => decimal::store(*precision, *scale),
         ColumnType::String => Box::new(text::Texts::default()),
-        ColumnType::Uuid => Box::new(uuid::Uuids::default()),
-        ColumnType::Date => Box::new(moment::Dates::new(epoch)),
+        ColumnType::Uuid => Box::new(Values::of(uuid::Uuid)),
+        ColumnType::Date => Box::new(Values::of(moment::Moment::date(epoch))),
         ColumnType::DateTime { zone } => {
-            Box::new(moment::DateTimes::new(Zone::named(zone.as_deref())?, epoch))
+            Box::new(Values::of(moment::Moment::date_time(Zone::named(zone.as_deref())?, epoch)))
         }
-        ColumnType::DateTime64 { precision, zone } => {
-            Box::new(moment::DateTimes64::new(*precision, Zone::named(zone.as_deref())?, epoch))
-        }
+        ColumnType::DateTime64 { precision, zone } => Box::new(Values::of(moment::Moment::date_time_64(
+            *precision,
+            Zone::named(zone.as_deref())?,
+            epoch,
+        ))),
         ColumnType::LowCardinality(inner) => dictionary_for(inner),
         ColumnType::Nullable(inner) => return store_for(inner, epoch, numbers),
         ColumnType::Array(inner) => Box::new(list::Lists::new(Column::new(inner, epoch, numbers)?)),
@@ -235,16 +239,16 @@ fn store_for(
             let keys = Column::new(key, epoch, Numbers::Strict)?;
             Box::new(map::Maps::new(form, keys, Column::new(value, epoch, numbers)?))
         }
-        ColumnType::Int128 => Box::new(wide::Wides::<16>::new(wide::Sign::Signed)),
-        ColumnType::Int256 => Box::new(wide::Wides::<32>::new(wide::Sign::Signed)),
-        ColumnType::UInt128 => Box::new(wide::Wides::<16>::new(wide::Sign::Unsigned)),
-        ColumnType::UInt256 => Box::new(wide::Wides::<32>::new(wide::Sign::Unsigned)),
+        ColumnType::Int128 => Box::new(Values::of(wide::Wide::<16>(wide::Sign::Signed))),
+        ColumnType::Int256 => Box::new(Values::of(wide::Wide::<32>(wide::Sign::Signed))),
+        ColumnType::UInt128 => Box::new(Values::of(wide::Wide::<16>(wide::Sign::Unsigned))),
+        ColumnType::UInt256 => Box::new(Values::of(wide::Wide::<32>(wide::Sign::Unsigned))),
         ColumnType::FixedString(width) => Box::new(fixed::Fixed::<text::Texts>::new(*width)),
-        ColumnType::Enum8(names) => Box::new(enumeration::Names::<Int8Type>::new(names)),
-        ColumnType::Enum16(names) => Box::new(enumeration::Names::<Int16Type>::new(names)),
-        ColumnType::Ipv4 => Box::new(ip::Addresses::<Ipv4Addr>::default()),
-        ColumnType::Ipv6 => Box::new(ip::Addresses::<Ipv6Addr>::default()),
-        ColumnType::Date32 => Box::new(moment::Dates32::new(epoch)),
+        ColumnType::Enum8(names) => Box::new(Values::of(enumeration::Names::<Int8Type>::new(names))),
+        ColumnType::Enum16(names) => Box::new(Values::of(enumeration::Names::<Int16Type>::new(names))),
+        ColumnType::Ipv4 => Box::new(Values::of(ip::AddressOf::<Ipv4Addr>::default())),
+        ColumnType::Ipv6 => Box::new(Values::of(ip::AddressOf::<Ipv6Addr>::default())),
+        ColumnType::Date32 => Box::new(Values::of(moment::Moment::date32(epoch))),
         ColumnType::Tuple(elements) => Box::new(tuple::Tuples::new(elements, epoch, numbers)?),
         ColumnType::Nested(elements) => {
             Box::new(list::Lists::new(Column::new(&nested::element(elements), epoch, numbers)?))
@@ -258,7 +262,7 @@ fn dictionary_for(column_type: &ColumnType) -> Box<dyn Store> {
         ColumnType::Nullable(inner) => dictionary_for(inner),
         ColumnType::FixedString(width) => Box::new(fixed::Fixed::<dictionary::Dictionary>::new(*width)),
         // The server makes the dictionary: ids seldom repeat within a batch.
-        ColumnType::Uuid => Box::new(uuid::Uuids::default()),
+        ColumnType::Uuid => Box::new(Values::of(uuid::Uuid)),
         _ => Box::new(dictionary::Dictionary::default()),
     }
 }

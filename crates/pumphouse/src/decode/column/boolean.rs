@@ -6,50 +6,33 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 
-use super::{Store, retain_rows};
+use super::values::Kind;
 use crate::decode::json::Reader;
 use crate::decode::reject::Fault;
 
 /// Booleans, a byte each until they become bits.
-#[derive(Default)]
-pub(super) struct Booleans {
-    values: Vec<bool>,
-}
+pub(super) struct Boolean;
 
-impl Store for Booleans {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
-        let value = match reader.peek() {
+impl Kind for Boolean {
+    type Native = bool;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
+        match reader.peek() {
             b't' => reader.literal("true").map(|()| true),
             b'f' => reader.literal("false").map(|()| false),
             _ => Err(reader.misfit()),
-        };
-        self.values.push(value?);
-        Ok(())
+        }
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(false);
+    fn placeholder(&self) -> Self::Native {
+        false
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.cmp(&right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].cmp(&self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        self.values.len()
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        let bits = BooleanBuffer::from(self.values.as_slice());
-        self.values.clear();
-        Arc::new(BooleanArray::new(bits, nulls))
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        Arc::new(BooleanArray::new(BooleanBuffer::from(values), nulls))
     }
 }

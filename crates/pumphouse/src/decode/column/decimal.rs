@@ -7,7 +7,8 @@ use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Decimal256Type, Dec
 use arrow_array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 
-use super::{Store, retain_rows, take_values};
+use super::Store;
+use super::values::{Kind, Values};
 use crate::decode::decimal::{self, Unfit};
 use crate::decode::json::Reader;
 use crate::decode::reject::{Code, Fault, number_found, text_found};
@@ -17,7 +18,6 @@ struct Decimals<T: DecimalType> {
     precision: u8,
     scale: u8,
     scaled: Scaled<T>,
-    values: Vec<T::Native>,
 }
 
 /// Reads a number for a precision and a scale.
@@ -26,19 +26,11 @@ type Scaled<T> = fn(&[u8], u8, i32) -> Result<<T as ArrowPrimitiveType>::Native,
 /// The way of keeping decimals of a precision.
 pub(super) fn store(precision: u8, scale: u8) -> Box<dyn Store> {
     if precision <= decimal::PRECISION_MAX_128 {
-        Box::new(Decimals::<Decimal128Type> {
-            precision,
-            scale,
-            scaled: decimal::scaled_128,
-            values: Vec::new(),
-        })
+        let scaled = decimal::scaled_128;
+        Box::new(Values::of(Decimals::<Decimal128Type> { precision, scale, scaled }))
     } else {
-        Box::new(Decimals::<Decimal256Type> {
-            precision,
-            scale,
-            scaled: decimal::scaled_256,
-            values: Vec::new(),
-        })
+        let scaled = decimal::scaled_256;
+        Box::new(Values::of(Decimals::<Decimal256Type> { precision, scale, scaled }))
     }
 }
 
@@ -49,10 +41,12 @@ impl<T: DecimalType> Decimals<T> {
     }
 }
 
-impl<T: DecimalType> Store for Decimals<T> {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
-        let value = match reader.peek() {
-            b'0'..=b'9' | b'-' => self.value(reader.number()?.text)?,
+impl<T: DecimalType> Kind for Decimals<T> {
+    type Native = T::Native;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
+        match reader.peek() {
+            b'0'..=b'9' | b'-' => self.value(reader.number()?.text),
             b'"' => {
                 let text = reader.text()?;
                 if !is_number(text) {
@@ -61,37 +55,23 @@ impl<T: DecimalType> Store for Decimals<T> {
                         format!("{} that are no number", text_found(text)),
                     ));
                 }
-                self.value(text)?
+                self.value(text)
             }
-            _ => return Err(reader.misfit()),
-        };
-        self.values.push(value);
-        Ok(())
+            _ => Err(reader.misfit()),
+        }
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(T::Native::default());
+    fn placeholder(&self) -> Self::Native {
+        T::Native::default()
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.compare(right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].compare(self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        let array = PrimitiveArray::<T>::new(take_values(&mut self.values).into(), nulls);
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
         let scale = i8::try_from(self.scale).expect("a scale is at most 76");
+        let array = PrimitiveArray::<T>::new(values.into(), nulls);
         let array = array.with_precision_and_scale(self.precision, scale);
         Arc::new(array.expect("a declared precision and scale fit the width chosen for them"))
     }

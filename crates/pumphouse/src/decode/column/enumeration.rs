@@ -8,16 +8,15 @@ use arrow_array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 use hashbrown::HashMap;
 
-use super::{Store, retain_rows, take_values};
+use super::values::Kind;
 use crate::decode::json::Reader;
 use crate::decode::reject::{Code, Fault, text_found};
 
-/// The names of one enum, and its values.
+/// The names of one enum.
 pub(super) struct Names<T: ArrowPrimitiveType> {
     numbers: HashMap<Box<[u8]>, T::Native, foldhash::fast::RandomState>,
     /// Stands under a null: the server looks at it, and a number that is no name's would be refused.
     placeholder: T::Native,
-    values: Vec<T::Native>,
 }
 
 impl<T: ArrowPrimitiveType> Names<T> {
@@ -26,45 +25,31 @@ impl<T: ArrowPrimitiveType> Names<T> {
         Self {
             numbers: names.iter().map(|(name, number)| (name.as_bytes().into(), *number)).collect(),
             placeholder: names.first().map(|(_, number)| *number).unwrap_or_default(),
-            values: Vec::new(),
         }
     }
 }
 
-impl<T: ArrowPrimitiveType> Store for Names<T> {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+impl<T: ArrowPrimitiveType> Kind for Names<T> {
+    type Native = T::Native;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
         if reader.peek() != b'"' {
             return Err(reader.misfit());
         }
         let name = reader.text()?;
-        let Some(number) = self.numbers.get(name) else {
-            return Err(Fault::new(Code::NotAName, format!("{} that is none of them", text_found(name))));
-        };
-        self.values.push(*number);
-        Ok(())
+        let number = self.numbers.get(name).copied();
+        number.ok_or_else(|| Fault::new(Code::NotAName, format!("{} that is none of them", text_found(name))))
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(self.placeholder);
+    fn placeholder(&self) -> Self::Native {
+        self.placeholder
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.compare(right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].compare(self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        Arc::new(PrimitiveArray::<T>::new(take_values(&mut self.values).into(), nulls))
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
     }
 }

@@ -2,6 +2,7 @@
 //! is kept exactly or rejected, since whole numbers are counted on.
 
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 use std::ops::Neg;
 use std::sync::Arc;
 
@@ -10,18 +11,16 @@ use arrow_array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 use fast_float2::FastFloat;
 
-use super::{Store, retain_rows, take_values};
+use super::values::Kind;
 use crate::decode::json::{Number, Reader};
 use crate::decode::reject::{Code, Fault, number_found};
 
 /// Floats of one width.
-pub(super) struct Floats<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
-}
+pub(super) struct Float<T>(PhantomData<T>);
 
-impl<T: ArrowPrimitiveType> Default for Floats<T> {
+impl<T> Default for Float<T> {
     fn default() -> Self {
-        Self { values: Vec::new() }
+        Self(PhantomData)
     }
 }
 
@@ -78,49 +77,37 @@ const POWERS_F64: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 
-impl<T> Store for Floats<T>
+impl<T> Kind for Float<T>
 where
-    T: ArrowPrimitiveType,
+    T: ArrowPrimitiveType + Send,
     T::Native: Width,
 {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+    type Native = T::Native;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
         if !matches!(reader.peek(), b'0'..=b'9' | b'-') {
             return Err(reader.misfit());
         }
         let from = reader.position();
         if let Some(short) = reader.short_number() {
             if let Some(magnitude) = T::Native::quotient(short.mantissa, short.places) {
-                self.values.push(if short.negative { -magnitude } else { magnitude });
-                return Ok(());
+                return Ok(if short.negative { -magnitude } else { magnitude });
             }
             reader.rewind(from);
         }
-        self.values.push(nearest(&reader.number()?)?);
-        Ok(())
+        nearest(&reader.number()?)
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(T::Native::default());
+    fn placeholder(&self) -> Self::Native {
+        T::Native::default()
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.compare(right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].compare(self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        Arc::new(PrimitiveArray::<T>::new(take_values(&mut self.values).into(), nulls))
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
     }
 }
 

@@ -2,13 +2,14 @@
 //! read as octal; in an `IPv6` column it is the mapped one, `::ffff:192.0.2.1`.
 
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, UInt32Array};
 use arrow_buffer::{Buffer, NullBuffer};
 
-use super::{Store, retain_rows, take_values};
+use super::values::Kind;
 use crate::decode::json::Reader;
 use crate::decode::reject::{Code, Fault, text_found};
 
@@ -49,50 +50,35 @@ impl Address for Ipv6Addr {
 }
 
 /// Addresses of one kind.
-pub(super) struct Addresses<A> {
-    values: Vec<A>,
-}
+pub(super) struct AddressOf<A>(PhantomData<A>);
 
-impl<A> Default for Addresses<A> {
+impl<A> Default for AddressOf<A> {
     fn default() -> Self {
-        Self { values: Vec::new() }
+        Self(PhantomData)
     }
 }
 
-impl<A: Address> Store for Addresses<A> {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+impl<A: Address> Kind for AddressOf<A> {
+    type Native = A;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
         if reader.peek() != b'"' {
             return Err(reader.misfit());
         }
         let text = reader.text()?;
-        let Some(address) = std::str::from_utf8(text).ok().and_then(A::in_text) else {
-            return Err(Fault::new(Code::NotAnAddress, format!("{} that is none", text_found(text))));
-        };
-        self.values.push(address);
-        Ok(())
+        let address = std::str::from_utf8(text).ok().and_then(A::in_text);
+        address.ok_or_else(|| Fault::new(Code::NotAnAddress, format!("{} that is none", text_found(text))))
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(A::UNSPECIFIED);
+    fn placeholder(&self) -> Self::Native {
+        A::UNSPECIFIED
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.cmp(&right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].cmp(&self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        A::array(take_values(&mut self.values), nulls)
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        A::array(values, nulls)
     }
 }

@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use arrow_buffer::NullBuffer;
 
-use super::{Store, retain_rows, take_values};
+use super::values::Kind;
 use crate::config::settings::EpochUnit;
 use crate::decode::decimal::{self, Unfit};
 use crate::decode::json::Reader;
@@ -26,8 +26,8 @@ const DAY_OUTSIDE: &str = "a day outside that range";
 /// 1900-01-01 00:00:00 and 2299-12-31 23:59:59 UTC.
 const DATE_TIME_64_SECONDS: std::ops::RangeInclusive<i128> = -2_208_988_800..=10_413_791_999;
 
-/// Reads one kind of moment and keeps it as numbers; [`Moments`] is the rest.
-pub(super) trait Kind: Send {
+/// What one kind of moment is; [`Moment`] is the rest.
+pub(super) trait Calendar: Send {
     /// What is kept.
     type Native: Copy + Default + Ord + Send;
     /// The moment that a text says.
@@ -38,87 +38,69 @@ pub(super) trait Kind: Send {
     fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef;
 }
 
-/// Moments of one kind.
-pub(super) struct Moments<K: Kind> {
-    kind: K,
+/// Moments of one kind, and what a bare number means in it.
+pub(super) struct Moment<C> {
+    calendar: C,
     epoch: Option<EpochUnit>,
-    values: Vec<K::Native>,
 }
 
-pub(super) type Dates = Moments<Date>;
-pub(super) type Dates32 = Moments<Date32>;
-pub(super) type DateTimes = Moments<DateTime>;
-pub(super) type DateTimes64 = Moments<DateTime64>;
-
-impl Dates {
-    pub(super) fn new(epoch: Option<EpochUnit>) -> Self {
-        Self { kind: Date, epoch, values: Vec::new() }
+impl Moment<Date> {
+    pub(super) fn date(epoch: Option<EpochUnit>) -> Self {
+        Self { calendar: Date, epoch }
     }
 }
 
-impl Dates32 {
-    pub(super) fn new(epoch: Option<EpochUnit>) -> Self {
-        Self { kind: Date32, epoch, values: Vec::new() }
+impl Moment<Date32> {
+    pub(super) fn date32(epoch: Option<EpochUnit>) -> Self {
+        Self { calendar: Date32, epoch }
     }
 }
 
-impl DateTimes {
-    pub(super) fn new(zone: Zone, epoch: Option<EpochUnit>) -> Self {
-        Self { kind: DateTime { clock: Clock::new(zone) }, epoch, values: Vec::new() }
+impl Moment<DateTime> {
+    pub(super) fn date_time(zone: Zone, epoch: Option<EpochUnit>) -> Self {
+        Self { calendar: DateTime { clock: Clock::new(zone) }, epoch }
     }
 }
 
-impl DateTimes64 {
-    pub(super) fn new(precision: u8, zone: Zone, epoch: Option<EpochUnit>) -> Self {
-        Self { kind: DateTime64 { precision, clock: Clock::new(zone) }, epoch, values: Vec::new() }
+impl Moment<DateTime64> {
+    pub(super) fn date_time_64(precision: u8, zone: Zone, epoch: Option<EpochUnit>) -> Self {
+        Self { calendar: DateTime64 { precision, clock: Clock::new(zone) }, epoch }
     }
 }
 
-impl<K: Kind> Store for Moments<K> {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
-        let value = match reader.peek() {
-            b'"' => self.kind.of_text(reader.text()?)?,
+impl<C: Calendar> Kind for Moment<C> {
+    type Native = C::Native;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
+        match reader.peek() {
+            b'"' => self.calendar.of_text(reader.text()?),
             b'0'..=b'9' | b'-' => {
                 let number = reader.number()?.text;
                 let Some(unit) = self.epoch else { return Err(unit_undeclared(number)) };
-                let moment = self.kind.of_number(number, digits_of(unit));
-                moment.map_err(|unfit| Fault::new(unfit.code(), number_found(number)))?
+                let moment = self.calendar.of_number(number, digits_of(unit));
+                moment.map_err(|unfit| Fault::new(unfit.code(), number_found(number)))
             }
-            _ => return Err(reader.misfit()),
-        };
-        self.values.push(value);
-        Ok(())
+            _ => Err(reader.misfit()),
+        }
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(K::Native::default());
+    fn placeholder(&self) -> Self::Native {
+        Self::Native::default()
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.cmp(&right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].cmp(&self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        self.kind.array(take_values(&mut self.values), nulls)
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        self.calendar.array(values, nulls)
     }
 }
 
 /// Days from 1970-01-01 to 2149-06-06.
 pub(super) struct Date;
 
-impl Kind for Date {
+impl Calendar for Date {
     type Native = u16;
 
     fn of_text(&mut self, text: &[u8]) -> Result<u16, Fault> {
@@ -137,7 +119,7 @@ impl Kind for Date {
 /// Days from 1900-01-01 to 2299-12-31.
 pub(super) struct Date32;
 
-impl Kind for Date32 {
+impl Calendar for Date32 {
     type Native = i32;
 
     fn of_text(&mut self, text: &[u8]) -> Result<i32, Fault> {
@@ -175,7 +157,7 @@ pub(super) struct DateTime {
     clock: Clock,
 }
 
-impl Kind for DateTime {
+impl Calendar for DateTime {
     type Native = u32;
 
     fn of_text(&mut self, text: &[u8]) -> Result<u32, Fault> {
@@ -209,7 +191,7 @@ impl DateTime64 {
     }
 }
 
-impl Kind for DateTime64 {
+impl Calendar for DateTime64 {
     type Native = i64;
 
     fn of_text(&mut self, text: &[u8]) -> Result<i64, Fault> {

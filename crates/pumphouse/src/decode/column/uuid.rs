@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, FixedSizeBinaryArray};
 use arrow_buffer::{Buffer, NullBuffer};
 
-use super::{Store, retain_rows, take_values};
+use super::values::Kind;
 use crate::decode::json::Reader;
 use crate::decode::reject::{Code, Fault, text_found};
 
@@ -14,52 +14,34 @@ use crate::decode::reject::{Code, Fault, text_found};
 const WIDTH: usize = 16;
 
 /// UUIDs.
-#[derive(Default)]
-pub(super) struct Uuids {
-    values: Vec<[u8; WIDTH]>,
-}
+pub(super) struct Uuid;
 
-impl Store for Uuids {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+impl Kind for Uuid {
+    type Native = [u8; WIDTH];
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
         if reader.peek() != b'"' {
             return Err(reader.misfit());
         }
         if let Some(value) = reader.quoted().and_then(hyphenated) {
             reader.advance(1 + 36 + 1);
-            self.values.push(value);
-            return Ok(());
+            return Ok(value);
         }
         let text = reader.text()?;
-        let Some(value) = uuid_in(text) else {
-            return Err(Fault::new(Code::NotAUuid, format!("{} that is not one", text_found(text))));
-        };
-        self.values.push(value);
-        Ok(())
+        uuid_in(text)
+            .ok_or_else(|| Fault::new(Code::NotAUuid, format!("{} that is not one", text_found(text))))
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push([0; WIDTH]);
+    fn placeholder(&self) -> Self::Native {
+        [0; WIDTH]
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.cmp(&right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].cmp(&self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        let bytes = Buffer::from(take_values(&mut self.values).into_flattened());
-        Arc::new(FixedSizeBinaryArray::new(16, bytes, nulls))
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        Arc::new(FixedSizeBinaryArray::new(16, Buffer::from(values.into_flattened()), nulls))
     }
 }
 

@@ -2,13 +2,14 @@
 //! since JSON's own readers round those.
 
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{ArrayRef, ArrowNativeTypeOp, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 
-use super::{Store, retain_rows, take_values};
+use super::values::Kind;
 use crate::decode::json::Reader;
 use crate::decode::reject::{Code, Fault, text_found};
 
@@ -20,57 +21,43 @@ pub(super) enum Texts {
 }
 
 /// Integers of one width.
-pub(super) struct Wholes<T: ArrowPrimitiveType> {
+pub(super) struct Whole<T> {
     texts: Texts,
-    values: Vec<T::Native>,
+    width: PhantomData<T>,
 }
 
-impl<T: ArrowPrimitiveType> Wholes<T> {
+impl<T> Whole<T> {
     pub(super) fn new(texts: Texts) -> Self {
-        Self { texts, values: Vec::new() }
+        Self { texts, width: PhantomData }
     }
 }
 
-impl<T> Store for Wholes<T>
+impl<T> Kind for Whole<T>
 where
-    T: ArrowPrimitiveType,
+    T: ArrowPrimitiveType + Send,
     T::Native: TryFrom<i128>,
 {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+    type Native = T::Native;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
         let value = match reader.peek() {
             b'0'..=b'9' | b'-' => reader.whole()?,
             b'"' if self.texts == Texts::OfDigits => whole_in(reader.text()?)?,
             _ => return Err(reader.misfit()),
         };
-        let Ok(native) = T::Native::try_from(value) else {
-            return Err(Fault::new(Code::OutOfRange, format!("the number {value}")));
-        };
-        self.values.push(native);
-        Ok(())
+        T::Native::try_from(value).map_err(|_| Fault::new(Code::OutOfRange, format!("the number {value}")))
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push(T::Native::default());
+    fn placeholder(&self) -> Self::Native {
+        T::Native::default()
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.compare(right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].compare(self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        Arc::new(PrimitiveArray::<T>::new(take_values(&mut self.values).into(), nulls))
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
     }
 }
 

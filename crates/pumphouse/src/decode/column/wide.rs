@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, FixedSizeBinaryArray};
 use arrow_buffer::{Buffer, NullBuffer};
 
+use super::values::Kind;
 use super::whole::no_digits;
-use super::{Store, retain_rows, take_values};
 use crate::decode::json::{Number, Reader};
 use crate::decode::reject::{Code, Fault, number_found};
 
@@ -25,16 +25,9 @@ pub(super) enum Sign {
 }
 
 /// Integers of `BYTES` bytes.
-pub(super) struct Wides<const BYTES: usize> {
-    sign: Sign,
-    values: Vec<[u8; BYTES]>,
-}
+pub(super) struct Wide<const BYTES: usize>(pub(super) Sign);
 
-impl<const BYTES: usize> Wides<BYTES> {
-    pub(super) fn new(sign: Sign) -> Self {
-        Self { sign, values: Vec::new() }
-    }
-
+impl<const BYTES: usize> Wide<BYTES> {
     /// The integer that `text`, a JSON number, says.
     fn value(&self, text: &[u8]) -> Option<[u8; BYTES]> {
         let (is_negative, digits) = match text.strip_prefix(b"-") {
@@ -53,7 +46,7 @@ impl<const BYTES: usize> Wides<BYTES> {
         }
         // In two's complement the highest bit is the sign, zero having none.
         let has_sign_bit = value[BYTES - 1] >= 0x80;
-        let fits = match self.sign {
+        let fits = match self.0 {
             Sign::Unsigned => !is_negative || is_zero,
             Sign::Signed => is_zero || has_sign_bit == is_negative,
         };
@@ -61,9 +54,11 @@ impl<const BYTES: usize> Wides<BYTES> {
     }
 }
 
-impl<const BYTES: usize> Store for Wides<BYTES> {
-    fn decode(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
-        let read = match reader.peek() {
+impl<const BYTES: usize> Kind for Wide<BYTES> {
+    type Native = [u8; BYTES];
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Self::Native, Fault> {
+        match reader.peek() {
             b'0'..=b'9' | b'-' => {
                 let Number { text, is_whole } = reader.number()?;
                 if !is_whole {
@@ -80,36 +75,21 @@ impl<const BYTES: usize> Store for Wides<BYTES> {
                 }
                 self.value(text).ok_or_else(|| Fault::new(Code::OutOfRange, number_found(text)))
             }
-            _ => return Err(reader.misfit()),
-        };
-        self.values.push(read?);
-        Ok(())
+            _ => Err(reader.misfit()),
+        }
     }
 
-    fn push_placeholder(&mut self) {
-        self.values.push([0; BYTES]);
+    fn placeholder(&self) -> Self::Native {
+        [0; BYTES]
     }
 
-    fn truncate(&mut self, rows: usize) {
-        self.values.truncate(rows);
+    fn order(left: Self::Native, right: Self::Native) -> Ordering {
+        left.cmp(&right)
     }
 
-    fn retain(&mut self, keep: &[bool]) {
-        retain_rows(&mut self.values, keep);
-    }
-
-    fn order(&self, left: usize, right: usize) -> Ordering {
-        self.values[left].cmp(&self.values[right])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of_val(self.values.as_slice())
-    }
-
-    fn take(&mut self, nulls: Option<NullBuffer>) -> ArrayRef {
-        let bytes = Buffer::from(take_values(&mut self.values).into_flattened());
+    fn array(&self, values: Vec<Self::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
         let width = i32::try_from(BYTES).expect("16 or 32");
-        Arc::new(FixedSizeBinaryArray::new(width, bytes, nulls))
+        Arc::new(FixedSizeBinaryArray::new(width, Buffer::from(values.into_flattened()), nulls))
     }
 }
 
@@ -163,13 +143,13 @@ mod tests {
             (Sign::Signed, i128::MAX.to_string(), "170141183460469231731687303715884105728"),
             (Sign::Signed, i128::MIN.to_string(), "-170141183460469231731687303715884105729"),
         ] {
-            let column = Wides::<16>::new(sign);
+            let column = Wide::<16>(sign);
             assert!(column.value(last.as_bytes()).is_some(), "{last}");
             assert_eq!(column.value(next.as_bytes()), None, "{next}");
         }
         let most = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
         let past = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
-        let unsigned = Wides::<32>::new(Sign::Unsigned);
+        let unsigned = Wide::<32>(Sign::Unsigned);
         assert_eq!(unsigned.value(most.as_bytes()), Some([0xFF; 32]));
         assert_eq!(unsigned.value(past.as_bytes()), None);
         assert_eq!(unsigned.value("9".repeat(100_000).as_bytes()), None);
@@ -180,11 +160,11 @@ mod tests {
         #[test]
         fn values_are_those_of_arrow(low in any::<u128>(), high in any::<i128>(), shift in 0..255_u8) {
             let value = i256::from_parts(low, high) >> shift;
-            let read = Wides::<32>::new(Sign::Signed).value(value.to_string().as_bytes());
+            let read = Wide::<32>(Sign::Signed).value(value.to_string().as_bytes());
             prop_assert_eq!(read, Some(value.to_le_bytes()));
-            let read = Wides::<16>::new(Sign::Unsigned).value(low.to_string().as_bytes());
+            let read = Wide::<16>(Sign::Unsigned).value(low.to_string().as_bytes());
             prop_assert_eq!(read, Some(low.to_le_bytes()));
-            let read = Wides::<16>::new(Sign::Signed).value(high.to_string().as_bytes());
+            let read = Wide::<16>(Sign::Signed).value(high.to_string().as_bytes());
             prop_assert_eq!(read, Some(high.to_le_bytes()));
         }
     }

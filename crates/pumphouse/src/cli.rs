@@ -9,7 +9,7 @@ use crate::command::demo::Demo;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
 
-/// Event streams into ClickHouse: exactly once, never too many parts, and it can prove it
+/// Events from Kafka into ClickHouse, each one exactly once
 #[derive(Debug, Parser)]
 #[command(name = "pumphouse", version, about)]
 pub struct Cli {
@@ -33,7 +33,9 @@ pub enum Command {
     /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
     Demo(Demo),
     /// Print the page of an error code
-    #[command(after_help = "Example:\n  pumphouse explain PH-0021")]
+    #[command(
+        after_help = "Example:\n  pumphouse explain PH-0021\n\nExit codes: 0 printed, 64 no such code; the nearest ones are named"
+    )]
     Explain {
         /// The code: PH-0021, 0021 or 21
         code: String,

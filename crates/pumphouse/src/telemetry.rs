@@ -116,6 +116,8 @@ pub struct Progress {
     pub freshness_p99_ms: u64,
     /// Dead letters since the last line.
     pub dead_letters: u64,
+    /// Tombstones, and records that no table took, read since the last line.
+    pub filtered: u64,
     /// Batches settled since the last line.
     pub batches: u64,
     /// Rows settled since the last line.
@@ -127,7 +129,7 @@ pub struct Progress {
 /// Logs the line a minute.
 pub fn progress(progress: &Progress) {
     let Progress { rows_per_second, lag, freshness_p50_ms, freshness_p99_ms, dead_letters, .. } = *progress;
-    let Progress { batches, rows, memory_bytes, .. } = *progress;
+    let Progress { filtered, batches, rows, memory_bytes, .. } = *progress;
     tracing::info!(
         stream = %progress.stream,
         rows_per_second,
@@ -135,6 +137,7 @@ pub fn progress(progress: &Progress) {
         freshness_p50_ms,
         freshness_p99_ms,
         dead_letters,
+        filtered,
         batches,
         rows,
         memory_bytes,

@@ -26,8 +26,10 @@ Examples:
   pumphouse apply --dry-run
   pumphouse apply --json | jq -r '.statements[]'
 
-What exists is never altered or dropped. Exit codes: 0 all as declared, 2 something differs (or, with
---dry-run, is missing), 65 configuration, 69 ClickHouse was not reached.")]
+What exists is never altered or dropped.
+
+Exit codes: 0 all as declared, 1 ClickHouse refused, 2 something differs (or, with --dry-run, is \
+missing), 65 configuration, 69 ClickHouse was not reached.")]
 pub struct Apply {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -194,8 +196,10 @@ impl<S: FnMut(&str)> Work<'_, S> {
         for (what, live, declared) in [sorting, ("partition key", found.partition_key.as_str(), partition)] {
             if bare(live) != bare(&declared) {
                 self.differs(format!(
-                    "{object}: the {what} is `{live}`, declared as `{declared}`; left as it is; \
-                     a key is changed only by a new table: declare it as it is, or copy into a new one"
+                    "{object}: the {what} is {}, declared as {}; left as it is; \
+                     a key is changed only by a new table: declare it as it is, or copy into a new one",
+                    quoted(live),
+                    quoted(&declared)
                 ));
             }
         }
@@ -323,6 +327,11 @@ async fn formatted(client: &Client, select: &str) -> anyhow::Result<String> {
 }
 
 /// A key without what the server may write otherwise: spaces, backticks, the outer parentheses.
+/// A key as it is written, or that there is none.
+fn quoted(key: &str) -> String {
+    if key.is_empty() { "none".to_owned() } else { format!("`{key}`") }
+}
+
 fn bare(key: &str) -> String {
     let bare: String = key.chars().filter(|letter| !letter.is_whitespace() && *letter != '`').collect();
     let inner = bare.strip_prefix('(').and_then(|bare| bare.strip_suffix(')'));
@@ -341,6 +350,11 @@ mod tests {
         assert_eq!(bare("service, endpoint, ts"), bare("(service,endpoint, `ts`)"));
         assert_eq!(bare("(toYYYYMM(ts), a)"), "(toYYYYMM(ts),a)");
         assert_ne!(bare("a, b"), bare("b, a"));
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_is_called_none() {
+        assert_eq!((quoted("toYYYYMM(ts)").as_str(), quoted("").as_str()), ("`toYYYYMM(ts)`", "none"));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::configuration::{self, ConfigurationFile};
+use super::counted::counted;
 use crate::config::settings::{Condition, Matches, Settings, Stream, Table, When};
-use crate::config::{Finding, Severity, schema_findings};
+use crate::config::{Finding, Mistakes, Severity, schema_findings};
 use crate::fault::Exit;
 
 /// Say all that is wrong with a configuration, or what it means
@@ -14,9 +15,10 @@ use crate::fault::Exit;
 #[command(after_help = "\
 Examples:
   pumphouse check -c pumphouse.yaml
-  pumphouse check --json | jq .mistakes
+  pumphouse check --json | jq '.mistakes[].what'
 
-Exit codes: 0 nothing wrong, 2 a JSON Schema allows records that would become dead letters, 65 mistakes.")]
+Exit codes: 0 nothing wrong, 2 a JSON Schema allows records that would become dead letters, \
+65 mistakes.")]
 pub struct Check {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -32,7 +34,7 @@ impl Check {
         let settings = match (configuration::read(&self.file.config), self.json) {
             (Ok(settings), _) => settings,
             (Err(mistakes), true) => {
-                println!("{}", json!({ "mistakes": mistakes }));
+                println!("{}", told(&mistakes));
                 return Exit::Configuration;
             }
             (Err(mistakes), false) => {
@@ -51,6 +53,11 @@ impl Check {
     }
 }
 
+/// The mistakes as JSON: a list under the same name as where there are none.
+fn told(mistakes: &Mistakes) -> Value {
+    json!({ "mistakes": mistakes.mistakes, "findings": [] })
+}
+
 fn exit(findings: &[Finding]) -> Exit {
     let disagrees = findings.iter().any(|finding| finding.severity == Severity::Disagree);
     if disagrees { Exit::Findings } else { Exit::Fine }
@@ -60,13 +67,10 @@ fn exit(findings: &[Finding]) -> Exit {
 fn report(file: &str, settings: &Settings, findings: &[Finding]) -> String {
     let verdict = match findings.iter().filter(|finding| finding.severity == Severity::Disagree).count() {
         0 => "nothing wrong".to_owned(),
-        places => format!("schemas and columns disagree in {places} place(s)"),
+        places => format!("schemas and columns disagree in {}", counted(places as u64, "place")),
     };
-    let (streams, revision) = (settings.streams.len(), &settings.revision);
-    let mut text = format!(
-        "{file}: {verdict}; {streams} stream(s), revision {revision}
-"
-    );
+    let (streams, revision) = (counted(settings.streams.len() as u64, "stream"), &settings.revision);
+    let mut text = format!("{file}: {verdict}; {streams}, revision {revision}\n");
     for stream in settings.streams.values() {
         // Writing into a String can't fail.
         let _ =
@@ -74,9 +78,9 @@ fn report(file: &str, settings: &Settings, findings: &[Finding]) -> String {
         for table in &stream.tables {
             let _ = writeln!(
                 text,
-                "  {}: {} column(s), {}",
+                "  {}: {}, {}",
                 table.full_name(),
-                table.columns.len(),
+                counted(table.columns.len() as u64, "column"),
                 takes(table)
             );
         }
@@ -149,6 +153,14 @@ mod tests {
         let text = report("pumphouse.yaml", &settings, &findings).replace(&settings.revision, "REVISION");
         insta::assert_snapshot!(text);
         assert_eq!(exit(&findings), Exit::Findings);
+    }
+
+    #[test]
+    fn mistakes_are_a_list() {
+        let mistakes = parse_with_files("f", "streams: {}\n", &|_| None, &|_| Ok(String::new()))
+            .expect_err("keys are missing");
+        let whats = told(&mistakes)["mistakes"].as_array().cloned().unwrap_or_default();
+        assert!(whats.len() > 1 && whats.iter().all(|mistake| mistake["what"].is_string()), "{whats:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod check;
 pub mod configuration;
+mod counted;
 pub mod dead;
 pub mod demo;
 pub mod explain;

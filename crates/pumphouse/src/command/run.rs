@@ -23,8 +23,10 @@ Examples:
   PUMPHOUSE_LOG=debug pumphouse run
 
 SIGTERM or Ctrl-C settles what is open and leaves; a second one stops at once and loses nothing.
-Exit codes: 0 stopped as asked, 2 a table has to be changed first, 65 configuration, 69 a server or topic
-was not reached at start, 70 halted for a reason that needs a person.")]
+
+Exit codes: 0 stopped as asked, 1 it did not work, 2 a table has to be changed first, \
+65 configuration, 69 a server or topic was not reached at start, \
+70 halted for a reason that needs a person.")]
 pub struct Run {
     #[command(flatten)]
     file: ConfigurationFile,

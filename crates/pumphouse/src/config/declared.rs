@@ -109,8 +109,8 @@ const PROCESS: &[Key] = &[
         )
         .example("4"),
     Key::new("memory", Kind::Size(MIB, TIB), Is("256MiB"))
-        .doc("Bytes to share out over all lanes: a third for decoded and in-flight batches, at which partitions \
-             pause, a sixth for fetched messages, the rest for encoded inserts.")
+        .doc("Bytes to share out over all lanes: a quarter for decoded and in-flight batches, at which partitions \
+             pause, an eighth for fetched messages, the rest for encoded inserts.")
         .example("1GiB"),
     Key::new("processes_max", Kind::Number(1, 1000), Is("8"))
         .doc(

@@ -139,8 +139,11 @@ pub(super) const TABLES: &[Key] = &[
     Key::new("name", Kind::Text, Absent("its name in `tables`"))
         .doc("The table: `name`, or `database.name`.")
         .example("clicks"),
-    COLUMNS.doc("The table's own columns, after those of the stream."),
-    UNKNOWN_FIELDS.doc("What becomes of fields that no column of this table reads; without it, as the stream says."),
+    COLUMNS
+        .doc("The table's own columns, after those of the stream.")
+        .without("the stream's columns alone")
+        .example("{ target: String, x: UInt16 }"),
+    UNKNOWN_FIELDS.doc("What becomes of fields that no column of this table reads.").without("as the stream says"),
     ORDER_BY,
     PARTITION_BY,
     TTL,
@@ -207,7 +210,7 @@ const DEAD_LETTERS: &[Key] = &[
     Key::new("table", Kind::Flag, Is("true"))
         .doc(
             "Keep them in the table `pumphouse.dead_letters`, with coordinates, bytes and reason. \
-             Without it they are counted and gone.",
+             Without it and without `topic` they are counted and gone.",
         )
         .example("true"),
     Key::new("topic", Kind::TextOrNull, Absent("none"))

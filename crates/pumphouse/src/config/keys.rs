@@ -96,6 +96,11 @@ impl Key {
         Self { doc, ..self }
     }
 
+    /// The same key where its absence means something else.
+    pub(super) const fn without(self, meaning: &'static str) -> Self {
+        Self { fallback: Fallback::Absent(meaning), ..self }
+    }
+
     pub(super) const fn example(self, example: &'static str) -> Self {
         Self { example, ..self }
     }

@@ -98,7 +98,7 @@ fn tell_shared_tables(streams: &[Option<Stream>], entries: &[Entry], walk: &Walk
                 Some(first) if first == stream.name => format!("writes the table `{name}` twice"),
                 Some(first) => format!("writes the table `{name}`, as `{first}` does"),
             };
-            walk.mistake(entry.place, &path, what, "give one of them another `table.name`");
+            walk.mistake(entry.place, &path, what, "give one of them another `name`");
         }
     }
 }

@@ -58,10 +58,14 @@ pub fn reference_page() -> String {
     page
 }
 
-/// Whether the key is one that the stream has as well, with the same meaning.
+const OF_A_TABLE: &str = "streams.<stream>.tables.<table>.";
+
+/// Whether the key is one below a key that the stream has as well, with the same meaning.
 fn is_described_above(path: &str) -> bool {
-    let of_a_table = path.strip_prefix("streams.<stream>.tables.<table>.").unwrap_or_default();
-    ["columns.", "unknown_fields.", "rollups."].iter().any(|above| of_a_table.starts_with(above))
+    let of_a_table = path.strip_prefix(OF_A_TABLE).unwrap_or_default();
+    ["columns.<column>.", "unknown_fields.", "rollups.<rollup>."]
+        .iter()
+        .any(|above| of_a_table.starts_with(above))
 }
 
 /// The smallest useful file; a test reads it.
@@ -70,7 +74,8 @@ pub(super) const SMALLEST: &str = include_str!("smallest.yaml");
 fn describe(page: &mut String, path: &str, key: &Key) {
     // Writing into a String can't fail.
     let _ = writeln!(page, "### `{path}`\n\n{}\n", key.doc);
-    let _ = writeln!(page, "- Value: {}", value(&key.kind));
+    let below = if path.starts_with(OF_A_TABLE) { "the keys above" } else { "the keys below" };
+    let _ = writeln!(page, "- Value: {}", value(&key.kind).replace("the keys below", below));
     let _ = match key.fallback {
         Fallback::Required => writeln!(page, "- Required"),
         Fallback::Is("") => writeln!(page, "- Default: empty"),

@@ -241,6 +241,12 @@ impl OpenBatch {
         usize::try_from(dead).unwrap_or(usize::MAX)
     }
 
+    /// Tombstones, and records that no table took.
+    #[must_use]
+    pub fn filtered(&self) -> u64 {
+        self.others.values().map(|counts| counts.filtered).sum()
+    }
+
     /// An estimate of the bytes held: exact every 256 rows, and between these the size of the payloads
     /// on top.
     #[must_use]

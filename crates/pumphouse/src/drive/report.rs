@@ -14,6 +14,7 @@ const SAMPLES_MAX: usize = 4096;
 pub struct LaneReport {
     rows: AtomicU64,
     dead_letters: AtomicU64,
+    filtered: AtomicU64,
     batches: AtomicU64,
     lag: AtomicU64,
     held_bytes: AtomicU64,
@@ -36,6 +37,11 @@ impl LaneReport {
                 keep
             });
         }
+    }
+
+    /// Records were read that stand for no row.
+    pub fn filtered(&self, records: u64) {
+        self.filtered.fetch_add(records, Ordering::Relaxed);
     }
 
     /// Where the lane stands now.
@@ -72,6 +78,7 @@ pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration
         freshness_p50_ms: percentile(&ages, 50),
         freshness_p99_ms: percentile(&ages, 99),
         dead_letters: taken(|lane| &lane.dead_letters),
+        filtered: taken(|lane| &lane.filtered),
         batches: taken(|lane| &lane.batches),
         rows,
         memory_bytes: read(|lane| &lane.held_bytes),
@@ -105,9 +112,12 @@ mod tests {
     fn a_reading_begins_anew() {
         let lane = std::sync::Arc::new(LaneReport::default());
         lane.settled(100, 2, [(5, 102)].into_iter());
+        lane.filtered(7);
         let lanes = [lane];
         let first = sum_up("s", &lanes, Duration::from_secs(10));
         assert_eq!((first.rows, first.rows_per_second, first.dead_letters, first.batches), (100, 10, 2, 1));
-        assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).rows, 0);
+        assert_eq!(first.filtered, 7);
+        let second = sum_up("s", &lanes, Duration::from_secs(10));
+        assert_eq!((second.rows, second.filtered), (0, 0));
     }
 }

@@ -57,6 +57,7 @@ impl Lane {
     fn take_partition(&mut self, partition: Partition) -> bool {
         let Some(from) = self.pump.next_offset(partition) else { return false };
         let (rows, bytes) = (self.open.rows() + self.open.dead_letters(), self.open.bytes());
+        let filtered = self.open.filtered();
         let mut turn = Turn { next: from, last_time: None, records: 0, failed: None };
         let open = &mut self.open;
         for message in self.strays.remove(&partition).into_iter().flatten() {
@@ -68,6 +69,8 @@ impl Lane {
             Taken::End(_) => {}
             Taken::Failed(error, text) => turn.failed(partition, *error, text),
         });
+        // Counted here, since offsets without rows pass without a batch.
+        self.report.filtered(self.open.filtered() - filtered);
         self.times.extend(turn.last_time.map(|time| (time, turn.records)));
         if let Some((error, text)) = turn.failed {
             self.distrusted.insert(partition);

@@ -184,7 +184,7 @@ codes! {
         "the replay ends; nothing is inserted on a guess";
     ReplayLogMissing "PH-0051" FINDINGS
         "replay's log is missing"
-        "nothing was replayed";
+        "nothing was replayed or deleted";
     ReplayUnderWay "PH-0052" FAILED
         "replay is under way"
         "nothing more is deleted";

@@ -8,7 +8,7 @@ use super::judged::{Claimed, Place};
 use super::letters::Letter;
 use super::parts::Message;
 use crate::config::settings::{Stream, Table, Values};
-use crate::decode::{Again, Code, OpenBatch, Record, Tried};
+use crate::decode::{Again, Code, OpenBatch, Record, Reject, Tried};
 
 /// Letters with what they would be.
 pub(super) struct Trial<'a> {
@@ -147,7 +147,8 @@ impl Trial<'_> {
     fn candidate(&self, tried: Tried) -> Candidate {
         let table = tried.table.map_or_else(String::new, |number| self.stream.tables[number].full_name());
         let place = Place { table, index: tried.index, is_row: tried.reject.is_none() };
-        let reject = tried.reject.map(|reject| (reject.code.as_str().to_owned(), reject.reason));
+        let reject =
+            tried.reject.map(|reject| (reject.code.as_str().to_owned(), placed(&place.table, &reject)));
         Candidate { place, reject, found: false }
     }
 
@@ -179,6 +180,15 @@ impl Trial<'_> {
     }
 }
 
+/// Why a record is bad, and where in it.
+fn placed(table: &str, Reject { column, path, reason, .. }: &Reject) -> String {
+    match (column.as_str(), path.as_str()) {
+        ("", "") => reason.clone(),
+        ("", path) => format!("at `{path}`: {reason}"),
+        (column, _) => format!("column {column} of {table}: {reason}"),
+    }
+}
+
 /// All letters of an entry beside their rows, where none is missing.
 pub(super) fn beside(letters: Vec<Letter>, claimed: &[Claimed]) -> Option<Vec<(Letter, &[Place])>> {
     let same = |(letter, claimed): &(Letter, &Claimed)| {
@@ -187,4 +197,25 @@ pub(super) fn beside(letters: Vec<Letter>, claimed: &[Claimed]) -> Option<Vec<(L
     let pairs: Vec<_> = letters.into_iter().zip(claimed).collect();
     let whole = pairs.len() == claimed.len() && pairs.iter().all(same);
     whole.then(|| pairs.into_iter().map(|(letter, claimed)| (letter, claimed.places.as_slice())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_names_its_column_or_its_path() {
+        let reject = |column: &str, path: &str| Reject {
+            code: Code::FieldMissing,
+            column: column.to_owned(),
+            path: path.to_owned(),
+            reason: "found no such field".to_owned(),
+        };
+        assert_eq!(placed("", &reject("", "")), "found no such field");
+        assert_eq!(placed("", &reject("", "geo.x")), "at `geo.x`: found no such field");
+        assert_eq!(
+            placed("metrics.clicks", &reject("y", "point.y")),
+            "column y of metrics.clicks: found no such field"
+        );
+    }
 }

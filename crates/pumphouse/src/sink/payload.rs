@@ -21,7 +21,7 @@ pub struct Payload {
     pub times: Vec<(i64, u64)>,
     /// Rows of all tables but the dead letters.
     pub rows: u64,
-    /// Dead letters.
+    /// Dead letters, kept or not.
     pub dead_letters: u64,
     /// The dead letters on their way to their topic, where there are any and it is declared.
     pub letters: Option<Arc<Letters>>,
@@ -38,7 +38,9 @@ impl Payload {
     ) -> Self {
         let to = dead_letters;
         let counted = |part: &Option<RecordBatch>| part.as_ref().map_or(0, |part| part.num_rows() as u64);
-        let (rows, dead_letters) = (sealed.tables.iter().map(counted).sum(), counted(&sealed.dead_letters));
+        let rows = sealed.tables.iter().map(counted).sum();
+        // Those that no table keeps are counted as well.
+        let dead_letters = sealed.counts.values().map(|counts| counts.dead_letters).sum();
         let letters = sealed.dead_letters.clone().filter(|_| to.topic.is_some());
         let mut columns = sealed.tables;
         columns.extend(to.table.then_some(sealed.dead_letters));
@@ -79,5 +81,20 @@ impl Payload {
         let bodies = columns.iter().map(encode).collect::<Result<_, _>>()?;
         self.columns.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(bodies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Counts;
+
+    #[test]
+    fn dead_letters_that_nothing_keeps_are_counted() {
+        let counts = Counts { dead_letters: 3, ..Counts::default() };
+        let sealed = Sealed { tables: vec![None], dead_letters: None, counts: [(0, counts)].into() };
+        let nowhere = DeadLetters { table: false, topic: None };
+        let payload = Payload::new(sealed, Vec::new(), Compression::Lz4, &nowhere);
+        assert_eq!((payload.rows, payload.dead_letters), (0, 3));
     }
 }

@@ -338,7 +338,7 @@ fn letters_are_listed_shown_exported_and_purged() {
     stream code letters first last what
     STREAM PH-0104 1 TIME TIME out of range
 
-    1 open dead letters
+    1 open dead letter
     ");
     let shown = Letters::ok(&["dead", "show", "-c", &file, &stream, "0", "11"]);
     assert!(shown.contains(r#"{"id":33,"n":70000}"#) && shown.contains("What you can do"), "{shown}");

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use super::options::{Filters, connected};
 use super::show::in_json;
 use crate::command::configuration::ConfigurationFile;
+use crate::command::counted::counted;
 use crate::fault::Exit;
 use crate::replay::filter::{Fate, Filter};
 use crate::replay::inspect_log;
@@ -27,11 +28,11 @@ Examples:
   pumphouse dead export --code PH-0104 --to - | jq -r .reason
   pumphouse dead export --partition 3 --offset 1207 --format raw --to record.bin
 
-jsonl has a line for each letter, its record as text, or as {\"base64\": …} where it is none. raw is the
-records alone, a line feed after each.
+jsonl has a line for each letter, its record as text, or as {\"base64\": …} where it is none. \
+raw is the records alone, a line feed after each.
 
-Exit codes: 0 written, 1 it did not work, 2 a table is missing, 64 usage, 65 configuration, 69 ClickHouse was
-not reached.")]
+Exit codes: 0 written, 1 it did not work, 2 a table is missing, 64 usage, 65 configuration, \
+69 ClickHouse was not reached.")]
 pub struct Export {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -75,7 +76,7 @@ impl Export {
                 letters += self.export(&client, &filter, &mut out).await?;
             }
             out.flush().context("the records can't be written")?;
-            eprintln!("{letters} dead letters written");
+            eprintln!("{} written", counted(letters, "dead letter"));
             Ok(Exit::Fine)
         })
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::options::{Filters, connected};
 use super::text;
 use crate::command::configuration::ConfigurationFile;
+use crate::command::counted::counted;
 use crate::fault::{Code, Exit};
 use crate::replay::filter::Fate;
 use crate::replay::{inspect_log, letters};
@@ -18,8 +19,8 @@ Examples:
   pumphouse dead list --summary
   pumphouse dead list --json | jq -r '.letters[].reason'
 
-Exit codes: 0 listed, 1 ClickHouse refused, 2 a table is missing, 64 usage, 65 configuration, 69 ClickHouse
-was not reached.")]
+Exit codes: 0 listed, 1 ClickHouse refused, 2 a table is missing, 64 usage, 65 configuration, \
+69 ClickHouse was not reached.")]
 pub struct List {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -83,7 +84,7 @@ impl List {
                     Fate::Resolved => "resolved ",
                     Fate::All => "",
                 };
-                println!("{sum} {what}dead letters");
+                println!("{}", counted(sum, &format!("{what}dead letter")));
             }
             Ok(Exit::Fine)
         })

@@ -81,7 +81,9 @@ pub(super) fn connected<F: Future<Output = anyhow::Result<Exit>>>(
 }
 
 fn code(text: &str) -> Result<Code, String> {
-    text.parse().map_err(|_| "no such code; `pumphouse explain` knows them".to_owned())
+    text.parse().map_err(|_| {
+        "no such code; `pumphouse dead list --all --summary` has those of the letters".to_owned()
+    })
 }
 
 fn offsets(text: &str) -> Result<Range<u64>, String> {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::options::{Filters, connected};
 use crate::command::configuration::ConfigurationFile;
+use crate::command::counted::counted;
 use crate::command::run::ready_stream;
 use crate::config::Settings;
 use crate::config::settings::{DeadLetters, Stream, Table};
@@ -25,12 +26,13 @@ Examples:
   pumphouse dead replay --stream requests --code PH-0104
   pumphouse dead replay --json | jq .streams
 
-Change the configuration first; `run` may go on meanwhile. Each letter becomes a row at most once, also when
-this is killed, or runs twice at once: the next replay finishes what was under way. Letters that are still bad
-stay as they are.
+Change the configuration first; `run` may go on meanwhile. Each letter becomes a row at most once, \
+also when this is killed, or runs twice at once: the next replay finishes what was under way. \
+Letters that are still bad stay as they are.
 
-Exit codes: 0 all that were meant are rows now, 2 some stay, or a table has to be changed first, 64 usage,
-65 configuration, 69 ClickHouse was not reached, 70 stopped for a reason that needs a person.")]
+Exit codes: 0 none of those that were meant stays, 1 it did not work, 2 some stay, \
+or a table has to be changed first, 64 usage, 65 configuration, 69 ClickHouse was not reached, \
+70 stopped for a reason that needs a person.")]
 pub struct Replay {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -81,9 +83,8 @@ impl Replay {
         if self.json {
             println!("{}", json!({ "dry_run": self.dry_run, "streams": reports, "of_other_topics": others }));
         } else if others > 0 {
-            println!(
-                "{others} letters are of streams or topics that this configuration does not read; they stay"
-            );
+            let others = counted(others, "letter");
+            println!("{others} of streams or topics that this configuration does not read: not looked at");
         }
         let stays = |report: &Report| !report.remaining.is_empty() || report.missed + report.anew > 0;
         Ok(if reports.iter().any(stays) { Exit::Findings } else { Exit::Fine })
@@ -151,7 +152,7 @@ fn told(report: &Report, dry_run: bool) -> String {
     let Report { remaining, entries, finished, .. } = report;
     let becomes = if dry_run { "would become rows" } else { "became rows" };
     let mut lines = vec![
-        format!("stream {stream}: {seen} open letters looked at"),
+        format!("stream {stream}: {} looked at", counted(*seen, "open letter")),
         format!("  {replayed} {becomes}"),
         format!("  {found} are rows already"),
         format!("  {filtered} stand for no row now"),
@@ -160,7 +161,7 @@ fn told(report: &Report, dry_run: bool) -> String {
         lines.push(format!("  {missed} are open again: their entry ended before they were rows"));
     }
     if *anew > 0 {
-        lines.push(format!("  {anew} letters were made anew, for what is still bad of these"));
+        lines.push(format!("  {} made anew, for what is still bad of these", counted(*anew, "letter")));
     }
     let stay: u64 = remaining.values().map(|remaining| remaining.letters).sum();
     lines.push(format!("  {stay} stay"));
@@ -169,7 +170,8 @@ fn told(report: &Report, dry_run: bool) -> String {
         lines.push(format!("    {code} {title}: {}, such as: {}", of_code.letters, of_code.reason));
     }
     if !dry_run {
-        lines.push(format!("  {entries} entries settled, {finished} of them begun by another replay"));
+        let entries = counted(*entries, "entry");
+        lines.push(format!("  {entries} settled, {finished} of them begun by another replay"));
     }
     lines.join("\n")
 }

@@ -19,10 +19,10 @@ use crate::replay::letters::{self, Letter, Listed};
 #[command(after_help = "\
 Examples:
   pumphouse dead show requests 3 1207
-  pumphouse dead show requests 3 1207 --index 2 --json | jq -r .letters[0].payload
+  pumphouse dead show requests 3 1207 --index 2 --json | jq -r '.letters[0].payload'
 
-Exit codes: 0 shown, 1 no such letter, 2 a table is missing, 64 usage, 65 configuration, 69 ClickHouse was not
-reached.")]
+Exit codes: 0 shown, 1 no such letter, 2 a table is missing, 64 usage, 65 configuration, \
+69 ClickHouse was not reached.")]
 pub struct Show {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -117,7 +117,7 @@ fn page(listed: &Listed, letter: &Letter) -> String {
         ("reason", listed.reason.clone()),
         ("kept", format!("{} by revision {}", text::time(listed.time_ms), listed.revision)),
         ("kafka time", letter.kafka_time_ms.map_or_else(|| "none".to_owned(), text::time)),
-        ("fate", fate(listed)),
+        ("resolved", resolved(listed)),
         ("key", letter.key.as_deref().map_or_else(|| "none".to_owned(), text::bytes)),
     ];
     for (header, value) in &letter.headers.0 {
@@ -135,10 +135,10 @@ fn page(listed: &Listed, letter: &Letter) -> String {
     page
 }
 
-fn fate(listed: &Listed) -> String {
+fn resolved(listed: &Listed) -> String {
     let at = text::time(listed.resolved_at_ms);
     match (listed.how.as_str(), listed.number) {
-        ("", _) => "open".to_owned(),
+        ("", _) => "no".to_owned(),
         ("replayed", number) => format!(
             "replayed {at} by entry {number} ({}), revision {}",
             listed.replay, listed.resolved_revision
@@ -203,7 +203,7 @@ mod tests {
         reason      expected a JSON object in UTF-8, found a tombstone
         kept        2026-11-21T10:00:00.123Z by revision 0123456789ab
         kafka time  none
-        fate        replayed 2026-11-21T10:01:00.123Z by entry 4 (00ff), revision ba9876543210
+        resolved    replayed 2026-11-21T10:01:00.123Z by entry 4 (00ff), revision ba9876543210
         key         k
         header      trace: 1
         header      none: null

@@ -125,12 +125,12 @@ fn what_can_not_hold_among_tables_is_told() {
         ),
         (
             "columns: { ts: DateTime }\ntables:\n  a: { order_by: ts }\n  b: { name: a, order_by: ts }",
-            "streams.events: writes the table `web.a` twice; give one of them another `table.name`",
+            "streams.events: writes the table `web.a` twice; give one of them another `name`",
         ),
         (
             "columns: { ts: DateTime }\ntables:\n  a: { order_by: ts, rollups: { b: { every: 1 day of ts, metrics: { \
              n: count() } } } }\n  a_b: { order_by: ts }",
-            "streams.events: writes the table `web.a_b` twice; give one of them another `table.name`",
+            "streams.events: writes the table `web.a_b` twice; give one of them another `name`",
         ),
         (
             "columns: { ts: DateTime }\ntable: { order_by: ts }\ntables:\n  a: { order_by: ts }",

@@ -20,7 +20,7 @@ pub(super) fn of(column_type: &ColumnType) -> String {
         ColumnType::Float32 | ColumnType::Float64 => "a number it can hold",
         ColumnType::Decimal { .. } => "a number it can hold exactly",
         ColumnType::String | ColumnType::LowCardinality(_) => "a string",
-        ColumnType::Uuid => "a string of 36 characters, hyphens included",
+        ColumnType::Uuid => "32 hexadecimal digits, with the four hyphens or with none",
         ColumnType::Date => "YYYY-MM-DD from 1970-01-01 to 2149-06-06",
         ColumnType::DateTime { .. } => {
             "a time from 1970-01-01 to 2106-02-07 06:28:15 UTC, without a fraction"

@@ -109,6 +109,7 @@ fn a_record_that_no_table_takes_is_filtered() {
         vec![table("clicks", Some(all(&[("kind", any_of(&[json!("click")]))])), vec![column("id", "UInt8")])];
     let mut batch = OpenBatch::new(&stream_of(tables), REVISION).expect("a batch");
     assert_eq!(batch.push(&record(0, 0, br#"{"kind":"view"}"#)), Pushed::Filtered);
+    assert_eq!(batch.filtered(), 1);
     let sealed = batch.seal(TIME);
     assert_eq!((sealed.counts[&0].filtered, sealed.tables), (1, vec![None]));
 }

@@ -315,7 +315,7 @@ fn reasons_say_what_was_expected_and_found_but_never_a_texts_content() {
         (
             "UUID",
             "\"secret\"",
-            "expected UUID (a string of 36 characters, hyphens included), found a string of 6 bytes that is not one",
+            "expected UUID (32 hexadecimal digits, with the four hyphens or with none), found a string of 6 bytes that is not one",
         ),
         ("String", "null", "expected String (a string), found null"),
     ] {

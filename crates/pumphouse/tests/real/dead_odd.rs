@@ -84,6 +84,22 @@ fn a_broken_line_of_a_message_becomes_a_letter_of_its_own_and_the_others_rows() 
 }
 
 #[test]
+fn an_array_that_was_an_element_of_a_message_is_never_taken_apart_itself() {
+    let letters = Letters::new("dead_nested");
+    let world = &letters.world;
+    let one = world.write("one.yaml", &yaml(world, WIDE, ""));
+    letters_of(&letters, &one, &[(b"k", br#"[[{"id":1,"n":1},{"id":7,"n":1}],{"id":2,"n":2}]"#)], 1);
+    letters.sql(&format!("ALTER TABLE {}.events ADD COLUMN _index UInt32 AFTER _offset", world.database));
+    // Each under a revision of its own.
+    for (name, more) in [("array.yaml", ""), ("later.yaml", "    numbers: coerce\n")] {
+        let array = world.write(name, &yaml(world, WIDE, &format!("    values: array\n{more}")));
+        let (_, report, said) = Letters::replay(&array, &["--stream", &world.database]);
+        assert_eq!(ids(&letters), "[2]", "{report} {said}");
+    }
+    assert_eq!(letters.outcomes("replayed"), 1, "the element stays a letter");
+}
+
+#[test]
 fn letters_with_large_keys_are_replayed_a_few_at_a_time() {
     let letters = Letters::new("dead_keys");
     let world = &letters.world;

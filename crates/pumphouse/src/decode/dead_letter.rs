@@ -108,6 +108,15 @@ impl DeadLetters {
         self.letters.push(letter);
     }
 
+    /// About the bytes that a letter of this message takes beside its record and reason.
+    pub(super) fn bytes_at_least(record: &Record<'_>) -> usize {
+        let mut bytes = size_of::<DeadLetter>() + record.key.map_or(0, <[u8]>::len);
+        record.headers.each(&mut |name, value| {
+            bytes += size_of::<(String, Option<Vec<u8>>)>() + name.len() + value.map_or(0, <[u8]>::len);
+        });
+        bytes
+    }
+
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

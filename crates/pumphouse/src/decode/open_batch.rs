@@ -23,6 +23,9 @@ pub use again::{Again, Tried};
 /// A way to take a message apart.
 type Split = fn(&[u8], &mut Vec<Range<usize>>) -> Result<(), Fault>;
 
+/// Bytes that the dead letters of one message may take beside its records, were all of them bad for all tables.
+const LETTERS_BYTES_MAX: usize = 128 << 20;
+
 const PAYLOAD: &str = "a JSON object in UTF-8";
 
 /// Why a stream's columns can't be filled.
@@ -178,7 +181,7 @@ impl OpenBatch {
     fn push_several(&mut self, record: &Record<'_>, payload: &[u8], split: Split) -> Pushed {
         let mut parts = std::mem::take(&mut self.parts);
         let mut pushed = None;
-        match split(payload, &mut parts) {
+        match self.take_apart((record, payload), split, &mut parts) {
             Err(fault) => pushed = Some(self.refuse(record, (payload, 0), None, fault)),
             Ok(()) => {
                 for (index, part) in (0..).zip(&parts) {
@@ -192,6 +195,22 @@ impl OpenBatch {
         }
         self.parts = parts;
         pushed.unwrap_or_else(|| self.filter(record))
+    }
+
+    /// Finds the records of a message, unless they could become more letters than memory holds: each takes the key and
+    /// the headers of the message along, for each table.
+    fn take_apart(
+        &self,
+        (record, payload): (&Record<'_>, &[u8]),
+        split: Split,
+        parts: &mut Vec<Range<usize>>,
+    ) -> Result<(), Fault> {
+        split(payload, parts)?;
+        let letters = parts.len().saturating_mul(self.tables.len());
+        if letters.saturating_mul(DeadLetters::bytes_at_least(record)) > LETTERS_BYTES_MAX {
+            return Err(split::too_many_letters(parts.len(), LETTERS_BYTES_MAX));
+        }
+        Ok(())
     }
 
     fn push_tombstone(&mut self, record: &Record<'_>) -> Pushed {

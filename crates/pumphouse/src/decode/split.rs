@@ -101,6 +101,13 @@ fn too_many() -> Fault {
     Fault::expecting(Code::NotAnArray, expected, "more")
 }
 
+/// A message whose records would carry its key and headers too often.
+#[cold]
+pub(super) fn too_many_letters(records: usize, bytes_max: usize) -> Fault {
+    let expected = format!("a key and headers that fit into {} MiB once for each record", bytes_max >> 20);
+    Fault::expecting(Code::NotAnArray, expected, format!("{records} records and longer ones"))
+}
+
 #[cold]
 fn unclosed(payload: &[u8]) -> Fault {
     not_an_array(format!("the end of the message after {} bytes", payload.len()))

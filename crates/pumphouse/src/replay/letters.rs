@@ -205,7 +205,56 @@ pub async fn whole(
     (stream, topic): (&str, &str),
     names: &[(&Name, i64)],
 ) -> Result<Vec<Letter>, QueryError> {
-    let (Some((first, _)), Some((last, _))) = (names.first(), names.last()) else { return Ok(Vec::new()) };
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT partition, offset, `index`, `table`, toUnixTimestamp64Milli(time) AS time_ms, any(code) AS code, \
+         any(revision) AS revision, toUnixTimestamp64Milli(any(kafka_time)) AS kafka_time_ms, \
+         any(base64Encode(key)) AS key, \
+         any(arrayMap(h -> (h.1, base64Encode(h.2)), headers)) AS headers, any(base64Encode(payload)) AS payload \
+         {}",
+        of_these((stream, topic), names)
+    );
+    let rows: Vec<Encoded> = with_long_statement(long(client.query(&sql)))
+        .setting("output_format_json_named_tuples_as_objects", "0")
+        .rows()
+        .await?;
+    rows.into_iter().map(Encoded::decoded).collect()
+}
+
+/// How many of these letters to take at once, at least one: as many as fit into `bytes_max`, keys and headers included.
+///
+/// # Errors
+/// When the table can't be asked.
+pub async fn fitting(
+    client: &Client,
+    of: (&str, &str),
+    names: &[(&Name, i64)],
+    bytes_max: u64,
+) -> Result<usize, QueryError> {
+    #[derive(Deserialize)]
+    struct Sized {
+        bytes: u64,
+    }
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let sql = format!(
+        "SELECT any(length(payload) + ifNull(length(key), 0) \
+         + arraySum(h -> length(h.1) + ifNull(length(h.2), 0), headers)) AS bytes {}",
+        of_these(of, names)
+    );
+    let rows: Vec<Sized> = with_long_statement(long(client.query(&sql))).rows().await?;
+    let sums = rows.iter().scan(0_u64, |sum, row| {
+        *sum = sum.saturating_add(row.bytes);
+        Some(*sum)
+    });
+    Ok(sums.take_while(|sum| *sum <= bytes_max).count().clamp(1, names.len()))
+}
+
+/// What follows the columns in a query of letters by name and time.
+fn of_these((stream, topic): (&str, &str), names: &[(&Name, i64)]) -> String {
     let literals: Vec<String> = names
         .iter()
         .map(|(name, time)| {
@@ -213,29 +262,22 @@ pub async fn whole(
             format!("({partition}, {offset}, {index}, {}, {time})", quote::text(table))
         })
         .collect();
-    let sql = format!(
-        "SELECT partition, offset, `index`, `table`, toUnixTimestamp64Milli(time) AS time_ms, any(code) AS code, \
-         any(revision) AS revision, toUnixTimestamp64Milli(any(kafka_time)) AS kafka_time_ms, \
-         any(base64Encode(key)) AS key, \
-         any(arrayMap(h -> (h.1, base64Encode(h.2)), headers)) AS headers, any(base64Encode(payload)) AS payload \
-         FROM {table} WHERE stream = {stream} AND topic = {topic} AND (partition, offset) >= ({p0}, {o0}) \
+    let [first, last] = [names.first(), names.last()]
+        .map(|end| end.map_or((0, 0), |(name, _)| (name.partition, name.offset)));
+    format!(
+        "FROM {table} WHERE stream = {stream} AND topic = {topic} AND (partition, offset) >= ({p0}, {o0}) \
          AND (partition, offset) <= ({p1}, {o1}) AND (partition, offset, `index`, `table`, \
          toUnixTimestamp64Milli(time)) IN ({list}) GROUP BY partition, offset, `index`, `table`, time \
          ORDER BY partition, offset, `index`, `table`, time",
         table = quote::table(DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE),
         stream = quote::text(stream),
         topic = quote::text(topic),
-        p0 = first.partition,
-        o0 = first.offset,
-        p1 = last.partition,
-        o1 = last.offset,
+        p0 = first.0,
+        o0 = first.1,
+        p1 = last.0,
+        o1 = last.1,
         list = literals.join(", "),
-    );
-    let rows: Vec<Encoded> = with_long_statement(long(client.query(&sql)))
-        .setting("output_format_json_named_tuples_as_objects", "0")
-        .rows()
-        .await?;
-    rows.into_iter().map(Encoded::decoded).collect()
+    )
 }
 
 /// A letter in JSON: bytes as base64, since they need not be UTF-8.

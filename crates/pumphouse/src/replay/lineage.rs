@@ -132,8 +132,11 @@ impl<'a> Lineage<'a> {
         let (Some(first), Some(last)) = (asked.first(), asked.last()) else { return Ok(BTreeSet::new()) };
         let literals: Vec<String> = asked.iter().map(|(p, o, i)| format!("({p}, {o}, {i})")).collect();
         let of_claim = claimed_at
-            .map(|at| format!(" AND {time} = fromUnixTimestamp64Milli({})", at.0))
-            .unwrap_or_default();
+            // A row from before the lineage columns has zeros in them: it tells nothing of the first record.
+            .map_or_else(
+                || format!(" AND {time} > fromUnixTimestamp64Milli(0)"),
+                |at| format!(" AND {time} = fromUnixTimestamp64Milli({})", at.0),
+            );
         let sql = format!(
             "SELECT DISTINCT {partition} AS p, {offset} AS o, {index} AS i, '' AS t FROM {table} \
              WHERE {partition} >= {} AND {partition} <= {}{of_claim} AND ({partition}, {offset}, {index}) IN ({list})",

@@ -46,6 +46,17 @@ pub(super) async fn taken_apart(
     // What a replay once took apart was a whole message.
     let by_replay =
         ask(lineage, &of_letters(REPLAYS_TABLE, "`index` = 0 AND `table` = '' AND into_index > 0")).await?;
+    // But not what it made of that: a letter of its own time.
+    let times: Vec<String> = letters
+        .iter()
+        .map(|letter| format!("({}, {}, {})", letter.name.partition, letter.name.offset, letter.time_ms))
+        .collect();
+    let made = format!(
+        "`index` = 0 AND `table` = '' AND into_index > 0 \
+         AND (partition, offset, toUnixTimestamp64Milli(claimed_at)) IN ({})",
+        times.join(", ")
+    );
+    let made = ask(lineage, &of_letters(REPLAYS_TABLE, &made)).await?;
     let mut apart = ask(lineage, &of_letters(DEAD_LETTERS_TABLE, "`index` > 0")).await?;
     // The last target is the table of the dead letters.
     for target in lineage.targets.iter().take(lineage.stream.tables.len()) {
@@ -62,6 +73,7 @@ pub(super) async fn taken_apart(
         }
     }
     apart.retain(|message| !by_replay.contains(message));
+    apart.extend(made);
     Ok(apart)
 }
 

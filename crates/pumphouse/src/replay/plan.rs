@@ -1,11 +1,13 @@
 //! Looks for letters to claim, a chunk at a time: what each would be now, and what of it is there already. Notes those
 //! that need no row; inserts none.
 
+use std::collections::BTreeSet;
+
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::replay::{Answer, Judgement};
 
 use super::filter::{Cursor, Fate, Filter};
-use super::judged::Planned;
+use super::judged::{Place, Planned};
 use super::letters::{self, Letter, Listed};
 use super::lineage::{Judged, Lineage};
 use super::log::{How, Outcome, ReplayLog};
@@ -17,7 +19,7 @@ use crate::fault::Fault;
 
 /// Letters of one entry.
 pub const LETTERS_MAX: usize = 10_000;
-/// Bytes of their records.
+/// Bytes of their records, keys and headers.
 const BYTES_MAX: u64 = 16 << 20;
 /// Rows that they may be.
 const ROWS_MAX: usize = 100_000;
@@ -86,16 +88,12 @@ impl<'a> Planner<'a> {
         let Ground { client, stream, letters_max, .. } = self.ground;
         let letters_max = (*letters_max).clamp(1, LETTERS_MAX);
         let (filter, behind) = (&self.filter, self.behind.as_ref());
-        let mut listed = asked(|| letters::page(client, filter, behind, letters_max)).await?;
-        let mut bytes = 0;
-        let fitting = listed.iter().take_while(|letter| {
-            bytes += letter.payload_bytes;
-            bytes <= BYTES_MAX
-        });
-        let fitting = fitting.count();
-        listed.truncate(fitting.max(1));
-        let names: Vec<_> = listed.iter().map(|Listed { name, time_ms, .. }| (name, *time_ms)).collect();
-        asked(|| letters::whole(client, (&stream.name, &stream.topic), &names)).await
+        let listed = asked(|| letters::page(client, filter, behind, letters_max)).await?;
+        let mut names: Vec<_> = listed.iter().map(|Listed { name, time_ms, .. }| (name, *time_ms)).collect();
+        let of = (stream.name.as_str(), stream.topic.as_str());
+        let fitting = asked(|| letters::fitting(client, of, &names, BYTES_MAX)).await?;
+        names.truncate(fitting);
+        asked(|| letters::whole(client, of, &names)).await
     }
 
     async fn judge(&mut self, letters: Vec<Letter>, note_at: Option<ServerTime>) -> Result<Planned, Fault> {
@@ -111,8 +109,11 @@ impl<'a> Planner<'a> {
         self.chunk = Report { seen: judged.len() as u64, ..Report::default() };
         let mut planned = Planned::default();
         let mut noted: Vec<(Letter, How)> = Vec::new();
+        let mut taken = Taken::default();
+        let mut later = 0;
         for (letter, (_, candidates)) in letters.into_iter().zip(judged) {
             match judgement(&candidates) {
+                Judgement::Claim if !taken.take(&letter, &candidates) => later += 1,
                 Judgement::Claim => planned.letters.push((letter, places(&candidates))),
                 Judgement::Bad => self.stays(&candidates),
                 Judgement::Found => noted.push((letter, How::Found)),
@@ -121,10 +122,23 @@ impl<'a> Planner<'a> {
         }
         self.chunk.found = noted.iter().filter(|(_, how)| *how == How::Found).count() as u64;
         self.chunk.filtered = noted.len() as u64 - self.chunk.found;
+        match note_at {
+            // Only said: they will be found once the others are rows.
+            None => self.chunk.found += later,
+            Some(_) if later > 0 => self.stop_before_the_rest(&planned, noted.len()),
+            Some(_) => {}
+        }
         if let (Some(now), false) = (note_at, noted.is_empty()) {
             self.note(&noted, now).await?;
         }
         Ok(planned)
+    }
+
+    /// Some letters wait for others of this chunk: it is looked at once more, and what stays of it counted then.
+    fn stop_before_the_rest(&mut self, planned: &Planned, noted: usize) {
+        self.end = None;
+        self.chunk.seen = (planned.letters.len() + noted) as u64;
+        self.chunk.remaining.clear();
     }
 
     fn stays(&mut self, candidates: &[Candidate]) {
@@ -164,6 +178,24 @@ impl<'a> Planner<'a> {
         self.report.found += counted.found;
         self.report.filtered += counted.filtered;
         Ok(())
+    }
+}
+
+/// The rows that an entry makes. Two letters may stand for the same one: its record was read again under another
+/// configuration and was bad in another way, as a whole the one time and for a table the other.
+#[derive(Default)]
+struct Taken(BTreeSet<(u32, u64, Place)>);
+
+impl Taken {
+    /// Takes the rows of a letter, unless one of them is taken.
+    fn take(&mut self, letter: &Letter, candidates: &[Candidate]) -> bool {
+        let rows = places(candidates).into_iter().filter(|place| place.is_row);
+        let rows: Vec<_> = rows.map(|place| (letter.name.partition, letter.name.offset, place)).collect();
+        let is_free = !rows.iter().any(|row| self.0.contains(row));
+        if is_free {
+            self.0.extend(rows);
+        }
+        is_free
     }
 }
 

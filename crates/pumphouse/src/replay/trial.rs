@@ -84,7 +84,10 @@ impl Trial<'_> {
         for (letter, places) in claimed {
             let wanted: BTreeSet<(&str, u32)> =
                 places.iter().map(|place| (place.table.as_str(), place.index)).collect();
-            let wants = |number: usize, index: u32| wanted.contains(&(names[number].as_str(), index));
+            // What is bad as a whole is found out by the first table that tries it.
+            let wants = |number: usize, index: u32| {
+                wanted.contains(&(names[number].as_str(), index)) || wanted.contains(&("", index))
+            };
             if self.excluded(letter).is_some() {
                 return None;
             }

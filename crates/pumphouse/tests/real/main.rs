@@ -8,6 +8,7 @@ mod composites;
 mod damage;
 mod dead;
 mod dead_ground;
+mod dead_odd;
 mod delivery;
 mod demo;
 mod gaps;

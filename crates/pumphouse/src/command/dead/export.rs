@@ -89,18 +89,14 @@ impl Export {
     ) -> anyhow::Result<u64> {
         let (mut behind, mut letters) = (None, 0);
         loop {
-            let mut page = letters::page(client, filter, behind.as_ref(), LETTERS_MAX).await?;
-            let mut bytes = 0;
-            let fitting = page.iter().take_while(|letter| {
-                bytes += letter.payload_bytes;
-                bytes <= BYTES_MAX
-            });
-            let fitting = fitting.count();
-            page.truncate(fitting.max(1));
-            let Some(last) = page.last() else { return Ok(letters) };
+            let page = letters::page(client, filter, behind.as_ref(), LETTERS_MAX).await?;
+            let Some(Listed { stream, topic, .. }) = page.first() else { return Ok(letters) };
             let names: Vec<_> = page.iter().map(|Listed { name, time_ms, .. }| (name, *time_ms)).collect();
-            let whole = letters::whole(client, (&last.stream, &last.topic), &names).await?;
-            behind = Some(last.name.cursor());
+            let of = (stream.as_str(), topic.as_str());
+            let fitting = letters::fitting(client, of, &names, BYTES_MAX).await?;
+            let names = &names[..fitting];
+            let whole = letters::whole(client, of, names).await?;
+            behind = names.last().map(|(name, _)| name.cursor());
             letters += whole.len() as u64;
             for letter in &whole {
                 match self.format {

@@ -7,6 +7,7 @@
 //! | a value at `a` and another at `a.b` | keeps both, shows the key twice | PH-0109 |
 //! | a whole number outside `Int64` and `UInt64` | refuses the block | PH-0104 |
 //! | a number past the largest Float64 | refuses the block | PH-0104 |
+//! | a number so small that a Float64 is 0 | keeps 0 | PH-0105 |
 //! | a whole number past 2^53 in an array | makes it a float beside floats, of other rows too | PH-0105 |
 //! | the same under three arrays of objects | makes it a float where types are many | PH-0105 |
 //! | null beside an array, in arrays | refuses the block | PH-0102 |
@@ -253,6 +254,9 @@ fn number(reader: &mut Reader<'_>, whole_max: u64) -> Result<(), Fault> {
     let text = std::str::from_utf8(number.text).unwrap_or_default();
     if !number.is_whole {
         return match text.parse::<f64>() {
+            Ok(0.0) if !is_zero(text) => {
+                fault(Code::PrecisionLost, "a number that is not 0 as a Float64", reader)
+            }
             Ok(value) if value.is_finite() => Ok(()),
             _ => fault(Code::OutOfRange, "a number that a Float64 can hold", reader),
         };
@@ -265,6 +269,12 @@ fn number(reader: &mut Reader<'_>, whole_max: u64) -> Result<(), Fault> {
             fault(Code::PrecisionLost, "whole numbers of at most 2^53 in an array of type JSON", reader)
         }
     }
+}
+
+/// Whether a number is 0 by its digits, whatever its exponent.
+fn is_zero(number: &str) -> bool {
+    let digits = number.split(['e', 'E']).next().unwrap_or_default();
+    !digits.bytes().any(|digit| matches!(digit, b'1'..=b'9'))
 }
 
 #[cold]

@@ -59,7 +59,7 @@ impl OpenBatch {
         tried: &mut Vec<Tried>,
     ) {
         let mut parts = std::mem::take(&mut self.parts);
-        match split(payload, &mut parts) {
+        match self.take_apart((&letter.record, payload), split, &mut parts) {
             Err(fault) => self.refuse_again((letter, payload), (None, letter.index), fault, tried),
             Ok(()) => {
                 for (index, part) in (0..).zip(&parts) {

@@ -186,6 +186,23 @@ fn an_array_that_can_not_be_taken_apart_is_one_letter() {
 }
 
 #[test]
+fn a_message_whose_letters_would_repeat_a_large_key_too_often_is_one_letter() {
+    let declared = Stream { values: Values::Array, ..stream(vec![column("v", "UInt8")]) };
+    let mut batch = OpenBatch::new(&declared, REVISION).expect("a batch");
+    let key = vec![b'k'; 1 << 20];
+    let mut push = |records: usize, offset| {
+        let payload = format!("[{}{{\"v\":1}}]", "7,".repeat(records - 1));
+        let (partition, timestamp_ms, payload) = (0, None, Some(payload.as_bytes()));
+        batch.push(&Record { partition, offset, timestamp_ms, key: Some(&key), payload, headers: &NoHeaders })
+    };
+    assert_eq!((push(3, 0), push(1_000, 1)), (Pushed::DeadLetter, Pushed::DeadLetter));
+    assert!(batch.bytes() < 4 << 20, "{} bytes", batch.bytes());
+    let sealed = batch.seal(TIME);
+    assert_eq!(sealed.dead_letters.map(|letters| letters.num_rows()), Some(2 + 1));
+    assert_eq!(sealed.tables[0].as_ref().map(RecordBatch::num_rows), Some(1));
+}
+
+#[test]
 fn tombstones_are_letters_where_it_is_declared() {
     let declared = Stream { tombstones: Tombstones::DeadLetter, ..stream(vec![column("v", "UInt8")]) };
     let mut batch = OpenBatch::new(&declared, REVISION).expect("a batch");

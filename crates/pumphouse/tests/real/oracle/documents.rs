@@ -46,6 +46,17 @@ pub(super) fn has_large_in_array(json: &Json, in_array: bool) -> bool {
     }
 }
 
+/// Whether a number that is not 0 is nearer to 0 than any other float, at any depth.
+pub(super) fn has_flushed(json: &Json) -> bool {
+    match json {
+        Json::Leaf(text) => {
+            text.parse::<f64>().is_ok_and(|number| number == 0.0) && !super::kinds::is_zero(text)
+        }
+        Json::Array(elements) => elements.iter().any(has_flushed),
+        Json::Object(entries) => entries.iter().any(|(_, value)| has_flushed(value)),
+    }
+}
+
 /// Whether an array has a null and an array as deep inside it, side by side or in different parts.
 pub(super) fn has_null_beside_array(json: &Json) -> bool {
     arrays(json).iter().any(|array| {

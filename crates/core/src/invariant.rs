@@ -2,7 +2,7 @@
 
 use crate::lane::{Owned, Stage};
 use crate::offset::{Offset, Partition};
-use crate::pump::{Pump, Work};
+use crate::pump::{Pump, Purpose, Work};
 
 /// An invariant's name, and whether it holds.
 type Check = (&'static str, fn(&Pump) -> bool);
@@ -36,8 +36,14 @@ fn open_continues(pump: &Pump) -> bool {
     })
 }
 
-/// Where the open batch's range of a partition has to begin: behind the claim at hand, or at the committed offset.
+/// Where the open batch's range of a partition has to begin: behind the claim at hand, or at the committed offset; at
+/// the one that is being committed, where offsets without rows are just passed.
 fn begins_at(pump: &Pump, partition: Partition, owned: &Owned) -> Offset {
+    if let Work::Committing { entries, purpose: Purpose::Pass, .. } = &pump.work
+        && let Some((offset, _)) = entries.get(&partition)
+    {
+        return *offset;
+    }
     let claimed = pump.in_flight().and_then(|in_flight| in_flight.claim.ranges.get(&partition));
     let carried = owned.claimed_range(partition);
     claimed.or(carried.as_ref()).map_or(owned.committed, |range| range.to)

@@ -160,10 +160,9 @@ async fn nobody_inserts(sink: &Sink, claim: &Claim) -> Result<(), GapsAnswer> {
     struct Running {
         running: u64,
     }
-    let sql = format!(
-        "SELECT count() AS running FROM system.processes WHERE startsWith(query_id, 'ph-{}-')",
-        claim.id
-    );
+    let ids = std::iter::once(claim.id).chain(claim.supersedes.iter().map(|superseded| superseded.id));
+    let named: Vec<String> = ids.map(|id| format!("startsWith(query_id, 'ph-{id}-')")).collect();
+    let sql = format!("SELECT count() AS running FROM system.processes WHERE {}", named.join(" OR "));
     match sink.client.query(&sql).row::<Running>().await {
         Ok(Running { running: 0 }) => Ok(()),
         Ok(_) => {
@@ -212,11 +211,16 @@ fn pieces_question(
     (partition, range): (Partition, Range),
 ) -> String {
     let shared = lineage.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
+    let before = claim.supersedes.iter().map(|superseded| superseded.claimed_at);
+    let times: Vec<String> = std::iter::once(claim.claimed_at)
+        .chain(before)
+        .map(|time| format!("fromUnixTimestamp64Milli({})", time.0))
+        .collect();
     format!(
         "SELECT min(place) AS begins, max(place) + 1 AS ends FROM \
          (SELECT place, place - row_number() OVER (ORDER BY place) AS piece FROM \
          (SELECT DISTINCT {offset} AS place FROM {table} WHERE {of} = {partition} AND {offset} >= {from} \
-         AND {offset} < {to} AND {time} = fromUnixTimestamp64Milli({at}){shared})) \
+         AND {offset} < {to} AND {time} IN ({times}){shared})) \
          GROUP BY piece ORDER BY begins LIMIT {limit}",
         offset = quote::name(&lineage.offset),
         table = quote::table(&target.database, &target.table),
@@ -224,7 +228,7 @@ fn pieces_question(
         from = range.from,
         to = range.to,
         time = quote::name(&lineage.claimed_at),
-        at = claim.claimed_at.0,
+        times = times.join(", "),
         limit = PIECES_MAX + 1,
     )
 }

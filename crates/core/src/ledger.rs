@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::claim::{Claim, Metadata};
+use crate::claim::{Became, Claim, Metadata};
 use crate::lane::Stored;
 use crate::offset::{Offset, Partition};
 
@@ -37,7 +37,9 @@ pub enum Fate {
 /// The second line before the third would double rows if a partition that moved on counted as carrying.
 #[must_use]
 pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
-    let landed = |m: &Metadata| m.history.iter().any(|settled| settled.id == claim.id);
+    let landed = |m: &Metadata| {
+        m.history.iter().any(|settled| settled.id == claim.id && settled.became == Became::Landed)
+    };
     let carries = |m: &Metadata| m.claim.as_ref().is_some_and(|carried| carried.id == claim.id);
     let ours = |partition: &Partition| stored.get(partition).and_then(|s| s.metadata.as_ref());
 
@@ -70,6 +72,8 @@ fn never_carried(stored: &Stored, claim: &Claim, from: Offset) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::claim::BatchId;
     use crate::moment::ServerTime;
@@ -83,6 +87,9 @@ mod tests {
             shape: 0,
             revision: String::new(),
             ranges: [(Partition(0), range), (Partition(1), range)].into(),
+            sent_until: ServerTime(0),
+            supersedes: Vec::new(),
+            excluded: BTreeSet::new(),
         }
     }
 

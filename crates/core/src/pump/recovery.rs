@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DEADLINE_MARGIN, Effect, Outcome, Pump, Purpose, Work};
+use super::{Effect, Outcome, Pump, Purpose, Work};
 use crate::batch::Filled;
 use crate::claim::{BatchId, Claim};
 use crate::lane::{Stage, Stored};
@@ -40,7 +40,7 @@ impl Pump {
 
     /// The same rows come only from the same shape, and the same token decides only for so long.
     fn order_rebuild(&mut self, claim: Claim, moment: &Moment, out: &mut Vec<Effect>) {
-        let last = claim.claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN));
+        let last = claim.sent_until.min(self.sent_until(claim.claimed_at));
         if claim.shape != self.policy.shape {
             self.halt(Halt::Shape(Box::new(claim)), out);
         } else if moment.server >= last {

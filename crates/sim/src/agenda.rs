@@ -131,6 +131,10 @@ impl Agenda {
     /// How many inserts are still on their way or being carried out.
     #[must_use]
     pub fn inserts(&self) -> usize {
-        self.events.iter().flatten().filter(|event| matches!(event, Event::Insert(..) | Event::Land(_))).count()
+        self.events
+            .iter()
+            .flatten()
+            .filter(|event| matches!(event, Event::Insert(..) | Event::Land(_)))
+            .count()
     }
 }

@@ -8,8 +8,8 @@ use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input};
 
 use crate::agenda::{Commit, Event, Sender, Who};
-use crate::client::{Asks, Client};
 use crate::clickhouse::Insert;
+use crate::client::{Asks, Client};
 use crate::fault::Fault;
 use crate::group::{MemberName, Phase};
 use crate::member::{Note, State};
@@ -97,7 +97,9 @@ impl World {
                 }
                 self.turn(index);
             }
-            Note::Synced(client, name, generation, mine) => self.synced(index, client, (name, generation), mine),
+            Note::Synced(client, name, generation, mine) => {
+                self.synced(index, client, (name, generation), mine)
+            }
             Note::Learns(client, round) => self.learns(index, client, round),
             Note::NotAMember(client) => self.not_a_member(index, client),
             Note::SendCommit(commit) => self.send_commit(*commit),
@@ -148,7 +150,8 @@ impl World {
 
     fn next_round(&mut self, index: usize) -> u64 {
         let member = &self.members[index];
-        let due = [member.commit.map(|(_, until)| until), member.pump.wake_at().map(|at| member.world_time(at))];
+        let due =
+            [member.commit.map(|(_, until)| until), member.pump.wake_at().map(|at| member.world_time(at))];
         let due = due.into_iter().flatten().min().unwrap_or(u64::MAX);
         let more = member.client.owned.iter().any(|partition| {
             let position = member.client.positions.get(partition);
@@ -316,7 +319,11 @@ impl World {
         self.agenda.put(self.now + delay, Event::AskStored(who, epoch, new));
     }
 
-    fn accept(&mut self, index: usize, stored: std::collections::BTreeMap<Partition, pumphouse_core::lane::Stored>) {
+    fn accept(
+        &mut self,
+        index: usize,
+        stored: std::collections::BTreeMap<Partition, pumphouse_core::lane::Stored>,
+    ) {
         let member = &mut self.members[index];
         member.client.asks = Asks::Nothing;
         for (partition, stored) in &stored {

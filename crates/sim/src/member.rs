@@ -11,8 +11,8 @@ use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Pump, TableId};
 
 use crate::agenda::{Commit, Sender, Who};
-use crate::client::Client;
 use crate::clickhouse::{Insert, Payload};
+use crate::client::Client;
 use crate::group::MemberName;
 use crate::setup::Setup;
 

@@ -13,7 +13,8 @@ impl World {
     /// A commit moved a partition from `before` to `after`: what lies between is in every table.
     pub(crate) fn check_passed(&mut self, partition: Partition, before: u64, after: u64) {
         if after < before && !self.by_hand.contains(&partition) {
-            return self.fail(format_args!("the offset of partition {partition} went back: {before} to {after}"));
+            return self
+                .fail(format_args!("the offset of partition {partition} went back: {before} to {after}"));
         }
         for offset in before..after {
             self.check_record(partition.0, offset);
@@ -28,7 +29,9 @@ impl World {
             let rows = table.rows.cell(partition, offset).rows;
             let in_view = table.view.as_ref().map(|view| view.cell(partition, offset).rows);
             if asked && rows == 0 {
-                return self.fail(format_args!("record {partition}:{offset} was passed and is not in table {number}"));
+                return self.fail(format_args!(
+                    "record {partition}:{offset} was passed and is not in table {number}"
+                ));
             }
             // What was set back by hand may be half there a second time.
             if !excused && in_view.is_some_and(|in_view| in_view != rows && (rows_max == 1 || in_view == 0)) {
@@ -88,7 +91,8 @@ impl World {
                 records.into_iter().any(|(p, o)| self.logs[*p as usize].at(*o).refused)
             }
             Halt::RecordsGone { partition, missing } => {
-                missing.to.0 <= self.logs[partition.0 as usize].low && self.chance.struck(Fault::Retention) + self.chance.struck(Fault::RetentionBehind) > 0
+                missing.to.0 <= self.logs[partition.0 as usize].low
+                    && self.chance.struck(Fault::Retention) + self.chance.struck(Fault::RetentionBehind) > 0
             }
             Halt::Gone { partition, range, .. } => range.from.0 < self.logs[partition.0 as usize].low,
             Halt::Shape(claim) => claim.shape != shape,

@@ -8,8 +8,8 @@ use pumphouse_core::pump::{Effect, Input, Outcome, TableId};
 use pumphouse_core::verdict::Halt;
 
 use crate::agenda::{Commit, Event, Sender};
-use crate::client::{Asks, Client};
 use crate::clickhouse::Insert;
+use crate::client::{Asks, Client};
 use crate::fault::Fault;
 use crate::group::Entries;
 use crate::member::{Note, State};
@@ -83,7 +83,9 @@ impl World {
                     self.recovered += 1;
                 }
             }
-            Effect::ReadStored(claim) => self.agenda.put(self.now + soon, Event::ReadStored(who, epoch, claim)),
+            Effect::ReadStored(claim) => {
+                self.agenda.put(self.now + soon, Event::ReadStored(who, epoch, claim))
+            }
             Effect::Rebuild(claim) => self.agenda.put(self.now + soon * 4, Event::Rebuild(who, epoch, claim)),
             Effect::Probe(claim) => self.agenda.put(self.now + soon, Event::Probe(who, epoch, claim)),
             Effect::Release(partitions) => self.release(index, &partitions),

@@ -47,7 +47,8 @@ impl Setup {
     pub fn new(chance: &mut Chance) -> Self {
         let targets = u8::try_from(chance.between(2, 3)).expect("few");
         let slots = u8::try_from(chance.between(1, 3)).expect("few");
-        let safe_age = if chance.one_in(3) { chance.between(14_000, 40_000) } else { chance.between(60_000, 300_000) };
+        let safe_age =
+            if chance.one_in(3) { chance.between(14_000, 40_000) } else { chance.between(60_000, 300_000) };
         let replicated = chance.one_in(2);
         let faults_until = chance.between(4_000, 60_000);
         Self {

@@ -63,7 +63,11 @@ impl World {
             let step = i64::try_from(self.chance.between(0, 6_000)).expect("small") - 3_000;
             // Together never more than the margin that deadlines keep.
             self.server.skew = (self.server.skew + step).clamp(-4_000, 4_000);
-            self.trace.line(self.now, "clickhouse", format_args!("its clock is {} ms ahead", self.server.skew));
+            self.trace.line(
+                self.now,
+                "clickhouse",
+                format_args!("its clock is {} ms ahead", self.server.skew),
+            );
         }
     }
 
@@ -138,7 +142,11 @@ impl World {
             _ => offset,
         };
         self.by_hand.insert(key);
-        self.trace.line(self.now, "by hand", format_args!("partition {partition}: {}, at {at}", fault.name()));
+        self.trace.line(
+            self.now,
+            "by hand",
+            format_args!("partition {partition}: {}, at {at}", fault.name()),
+        );
         self.group.store(key, Some((at, Text::Foreign)));
     }
 
@@ -151,7 +159,11 @@ impl World {
                 let was = self.group.offset(key).unwrap_or(0);
                 let at = before.as_ref().map_or(self.logs[partition as usize].low, |(offset, _)| *offset);
                 let end = self.logs[partition as usize].records.len() as u64;
-                self.trace.line(self.now, "group", format_args!("partition {partition} is back from {was} to {at}"));
+                self.trace.line(
+                    self.now,
+                    "group",
+                    format_args!("partition {partition} is back from {was} to {at}"),
+                );
                 self.may_double(partition as usize, at, end);
                 self.by_hand.insert(key);
                 self.group.store(key, before);

@@ -41,8 +41,10 @@ fn stored(stored: &BTreeMap<Partition, Stored>) -> String {
     let each = stored.iter().map(|(partition, stored)| match &stored.metadata {
         None => format!("{partition}@{} nothing of ours", stored.offset),
         Some(metadata) => {
-            let carried = metadata.claim.as_ref().map(|c| format!(" claim {}", batch(c.id))).unwrap_or_default();
-            let landed: Vec<String> = metadata.history.iter().map(|s| format!("{}:{}", batch(s.id), s.to)).collect();
+            let carried =
+                metadata.claim.as_ref().map(|c| format!(" claim {}", batch(c.id))).unwrap_or_default();
+            let landed: Vec<String> =
+                metadata.history.iter().map(|s| format!("{}:{}", batch(s.id), s.to)).collect();
             format!("{partition}@{}{carried} after [{}]", stored.offset, landed.join(" "))
         }
     });
@@ -56,7 +58,9 @@ pub(crate) fn fact(input: &Input) -> String {
         Input::Revoking { partitions: back, until } => {
             format!("asked to give back {} until {} ms", partitions(back), until.0)
         }
-        Input::Fetched { partition, range, filled } => format!("fetched {partition}{range}, {} rows", filled.rows),
+        Input::Fetched { partition, range, filled } => {
+            format!("fetched {partition}{range}, {} rows", filled.rows)
+        }
         Input::Committed(id) => format!("commit {} is stored", id.0),
         Input::CommitFailed(id, failure) => format!("commit {} failed: {failure:?}", id.0),
         Input::StoredRead(id, found) => format!("for {} Kafka holds {}", batch(*id), stored(found)),
@@ -77,7 +81,12 @@ pub(crate) fn order(effect: &Effect) -> String {
         Effect::Seal(what, reason) => format!("seal {} ({reason:?})", claim(what)),
         Effect::DropRows(gone) => format!("drop the open rows of {}", partitions(gone)),
         Effect::Insert { claim: what, table, deadline, attempt } => {
-            format!("insert {} into table {}, attempt {attempt}, until {}", batch(what.id), table.0, deadline.0)
+            format!(
+                "insert {} into table {}, attempt {attempt}, until {}",
+                batch(what.id),
+                table.0,
+                deadline.0
+            )
         }
         Effect::Forget(id, outcome) => format!("forget {}: {outcome:?}", batch(*id)),
         Effect::ReadStored(what) => format!("read what is stored for {}", claim(what)),

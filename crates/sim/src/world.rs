@@ -98,8 +98,7 @@ impl World {
     pub fn new(seed: u64, traced: bool) -> Self {
         let mut chance = Chance::new(seed);
         let setup = Setup::new(&mut chance);
-        let logs: Vec<Log> =
-            (0..setup.partitions).map(|_| Log::new(&mut chance, setup.shape)).collect();
+        let logs: Vec<Log> = (0..setup.partitions).map(|_| Log::new(&mut chance, setup.shape)).collect();
         let server =
             ClickHouse::new(&logs, setup.shape.targets, setup.shape.slots, setup.window, setup.with_view);
         let members = (0..setup.members).map(|index| Member::new(index, &setup)).collect();
@@ -305,7 +304,8 @@ impl World {
     }
 
     fn introduce(&mut self) {
-        let on: Vec<&str> = Fault::ALL.into_iter().filter(|f| self.chance.is_on(*f)).map(Fault::name).collect();
+        let on: Vec<&str> =
+            Fault::ALL.into_iter().filter(|f| self.chance.is_on(*f)).map(Fault::name).collect();
         let text = format!("{:?}; faults: {}", self.setup, on.join(", "));
         self.trace.line(0, "world", format_args!("{text}"));
     }

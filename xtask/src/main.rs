@@ -13,6 +13,8 @@ cargo xtask <chore>
           four test messages in a topic: a consumer that gets stuck, then pumphouse; exit code 0 only if all holds
   servers start|stop|status
           a ClickHouse and a Kafka that stay until they are stopped; prints their addresses as shell exports
+  sim [--seeds N] [--from SEED] [--json] | --seed SEED
+          histories of a simulated Kafka and ClickHouse over the real pump; --seed shows one (exit code 1 if a rule broke)
   tidy    measure the sources and refuse what STYLE.md forbids (exit code 1 with findings)
   help    this text
 ";
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["incident", rest @ ..] => binary::internal("incident", rest),
         ["servers", rest @ ..] => binary::internal("servers", rest),
+        ["sim", rest @ ..] => binary::simulate(rest),
         ["tidy"] => tidy::run(),
         [] | ["help" | "--help" | "-h", ..] => {
             print!("{HELP}");

@@ -107,15 +107,12 @@ impl Agenda {
     /// Puts an event down.
     pub fn put(&mut self, at: u64, event: Event) {
         self.put += 1;
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.events[place] = Some(event);
-                place
-            }
-            None => {
-                self.events.push(Some(event));
-                self.events.len() - 1
-            }
+        let place = if let Some(place) = self.free.pop() {
+            self.events[place] = Some(event);
+            place
+        } else {
+            self.events.push(Some(event));
+            self.events.len() - 1
         };
         self.order.push(Reverse((at, self.put, place)));
     }
@@ -126,15 +123,5 @@ impl Agenda {
         self.free.push(place);
         let event = self.events[place].take().expect("what is in order is there");
         Some((at, event))
-    }
-
-    /// How many inserts are still on their way or being carried out.
-    #[must_use]
-    pub fn inserts(&self) -> usize {
-        self.events
-            .iter()
-            .flatten()
-            .filter(|event| matches!(event, Event::Insert(..) | Event::Land(_)))
-            .count()
     }
 }

@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    pub(crate) fn commit_arrives(&mut self, commit: Commit) {
+    pub(crate) fn commit_arrives(&mut self, commit: &Commit) {
         let judgement = self.group.judge(commit.name, commit.generation);
         let put_off = judgement == Judgement::Accepted && self.chance.strikes(Fault::CommitNotYet);
         let failure = match judgement {

@@ -24,16 +24,12 @@ impl World {
         if self.server.is_up && self.chance.strikes(Fault::ServerKilled) {
             self.kill_server();
         }
-        let refused = match self.refusal(&insert) {
-            None => {
-                let until = self.now + self.setup.insert_timeout;
-                let query = self.server.begin(&self.logs, insert, until);
-                self.queries.insert(query, sender);
-                let delay = self.chance.between(0, 30);
-                self.agenda.put(self.now + delay, Event::Land(query));
-                return;
-            }
-            Some(refused) => refused,
+        let Some(refused) = self.refusal(&insert) else {
+            let until = self.now + self.setup.insert_timeout;
+            let query = self.server.begin(&self.logs, insert, until);
+            self.queries.insert(query, sender);
+            let delay = self.chance.between(0, 30);
+            return self.agenda.put(self.now + delay, Event::Land(query));
         };
         let what = words::insert(&insert);
         self.trace.line(self.now, "clickhouse", format_args!("{what}: refused, {refused:?}"));

@@ -17,7 +17,7 @@ use crate::words;
 use crate::world::World;
 
 /// The loop goes round at least this often, in milliseconds.
-const ROUND: u64 = 1_500;
+const ROUND: u64 = 5_000;
 /// How often a lane looks for offsets without records.
 const STANDING: u64 = 500;
 /// How often the server's time is sampled.
@@ -98,7 +98,7 @@ impl World {
                 self.turn(index);
             }
             Note::Synced(client, name, generation, mine) => {
-                self.synced(index, client, (name, generation), mine)
+                self.synced(index, client, (name, generation), &mine);
             }
             Note::Learns(client, round) => self.learns(index, client, round),
             Note::NotAMember(client) => self.not_a_member(index, client),
@@ -160,7 +160,7 @@ impl World {
                 && position.is_some_and(|at| *at < self.logs[partition.0 as usize].high)
         });
         let idle = if more { self.chance.between(1, 60) } else { ROUND };
-        due.min(self.now + idle).max(self.now + 1)
+        due.min(self.now + idle).max(self.now + 10)
     }
 
     fn is_up(&self, index: usize) -> bool {
@@ -285,7 +285,7 @@ impl World {
         index: usize,
         number: u64,
         (name, generation): (MemberName, u32),
-        mine: BTreeSet<Partition>,
+        mine: &BTreeSet<Partition>,
     ) {
         let client = &mut self.members[index].client;
         if client.number != number {
@@ -294,7 +294,7 @@ impl World {
         client.joining = false;
         client.name = Some(name);
         client.generation = generation;
-        let back: BTreeSet<Partition> = client.owned.difference(&mine).copied().collect();
+        let back: BTreeSet<Partition> = client.owned.difference(mine).copied().collect();
         let new: BTreeSet<Partition> = mine.difference(&client.owned).copied().collect();
         if back.is_empty() {
             return self.take(index, new);

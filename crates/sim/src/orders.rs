@@ -84,7 +84,7 @@ impl World {
                 }
             }
             Effect::ReadStored(claim) => {
-                self.agenda.put(self.now + soon, Event::ReadStored(who, epoch, claim))
+                self.agenda.put(self.now + soon, Event::ReadStored(who, epoch, claim));
             }
             Effect::Rebuild(claim) => self.agenda.put(self.now + soon * 4, Event::Rebuild(who, epoch, claim)),
             Effect::Probe(claim) => self.agenda.put(self.now + soon, Event::Probe(who, epoch, claim)),

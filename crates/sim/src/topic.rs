@@ -57,6 +57,13 @@ impl Log {
         self.high == self.records.len() as u64
     }
 
+    /// Up to where the offset has to come: behind the last record that a consumer is handed.
+    #[must_use]
+    pub fn reach(&self) -> u64 {
+        let visible = self.records.iter().rposition(|record| record.visible);
+        visible.map_or(0, |at| at as u64 + 1).max(self.low)
+    }
+
     /// The record at an offset that exists.
     #[must_use]
     pub fn at(&self, offset: u64) -> &Record {

@@ -154,8 +154,8 @@ impl World {
     fn regress(&mut self) {
         let requests = self.chance.place(self.undo.len()) + 1;
         for _ in 0..requests {
-            for (partition, before) in self.undo.pop().into_iter().flatten() {
-                let key = Partition(partition);
+            for (key, before) in self.undo.pop().into_iter().flatten() {
+                let partition = key.0;
                 let was = self.group.offset(key).unwrap_or(0);
                 let at = before.as_ref().map_or(self.logs[partition as usize].low, |(offset, _)| *offset);
                 let end = self.logs[partition as usize].records.len() as u64;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pumphouse_core::offset::Partition;
 
@@ -39,11 +40,18 @@ pub struct History {
     pub struck: [u64; crate::fault::KINDS],
     /// Lanes that halted, by reason.
     pub halts: BTreeMap<&'static str, u64>,
+    /// Claims that somebody else's life had left and that were settled, sent again or dropped.
+    pub recovered: u64,
+    /// Inserts that the server refused for their deadline.
+    pub late_refused: u64,
     /// Rows in all tables at the end.
     pub rows: u64,
     /// What happened, if it was to be kept.
     pub trace: String,
 }
+
+/// What one commit overwrote, by partition.
+type Overwritten = Vec<(Partition, Option<(u64, Text)>)>;
 
 /// One history while it goes on.
 #[derive(Debug)]
@@ -62,7 +70,7 @@ pub struct World {
     pub(crate) healed: bool,
     pub(crate) last_client: u64,
     /// What the last commits overwrote, oldest first.
-    pub(crate) undo: Vec<Vec<(u32, Option<(u64, Text)>)>>,
+    pub(crate) undo: Vec<Overwritten>,
     /// Whose the running inserts are.
     pub(crate) queries: BTreeMap<u64, crate::agenda::Sender>,
     /// Inserts that the server refused for their deadline.
@@ -78,7 +86,12 @@ pub struct World {
 #[must_use]
 pub fn history(seed: u64, traced: bool) -> History {
     let mut world = World::new(seed, traced);
-    world.live();
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    if let Err(panic) = lived {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        world.fail(format_args!("panic: {said}"));
+    }
     let rows = world.count_rows();
     History {
         seed,
@@ -87,6 +100,8 @@ pub fn history(seed: u64, traced: bool) -> History {
         time: world.now,
         struck: world.chance.all_struck(),
         halts: world.halts,
+        recovered: world.recovered,
+        late_refused: world.late_refused,
         rows,
         trace: world.trace.into_text(),
     }
@@ -143,9 +158,7 @@ impl World {
             self.tell_what_is_left();
             self.fail(format_args!("not everything arrived within {} s", ARRIVES_WITHIN / 1000));
         }
-        while self.failure.is_none() && self.agenda.inserts() > 0 {
-            self.run_until(self.now + 1_000, false);
-        }
+        self.let_the_dead_speak();
         self.check_the_end();
     }
 
@@ -166,6 +179,19 @@ impl World {
         }
     }
 
+    /// The last inserts of dead senders come in; nothing else happens any more.
+    fn let_the_dead_speak(&mut self) {
+        while self.failure.is_none()
+            && let Some((at, event)) = self.agenda.take()
+        {
+            if matches!(event, Event::Insert(..) | Event::Land(_)) {
+                self.now = at;
+                self.events += 1;
+                self.happen(event);
+            }
+        }
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
             Event::Start(member) => self.start(member),
@@ -176,7 +202,7 @@ impl World {
             Event::Remove(name, why) => self.remove(name, why),
             Event::Expire(who, name) => self.expire(who, name),
             Event::RoundTimeout(round) => self.round_timeout(round),
-            Event::Commit(commit) => self.commit_arrives(commit),
+            Event::Commit(commit) => self.commit_arrives(&commit),
             Event::AskStored(who, epoch, partitions) => self.ask_stored(who, epoch, &partitions),
             Event::ReadStored(who, epoch, claim) => self.read_stored(who, epoch, &claim),
             Event::Rebuild(who, epoch, claim) => self.rebuild(who, epoch, &claim),
@@ -258,7 +284,7 @@ impl World {
     fn is_done(&self) -> bool {
         let passed = |(partition, log): (usize, &Log)| {
             let partition = Partition(u32::try_from(partition).expect("few"));
-            let reach = self.reach(log);
+            let reach = log.reach();
             // An owner does not see what is done to its offset behind its back.
             let known = || self.by_hand.contains(&partition) && self.is_believed_at(partition, reach);
             self.group.offset(partition).is_some_and(|offset| offset >= reach) || known()
@@ -276,7 +302,7 @@ impl World {
     /// Says where everybody stands, for the trace of a history that does not end.
     fn tell_what_is_left(&mut self) {
         for (partition, log) in (0..).map(Partition).zip(&self.logs) {
-            let (offset, reach) = (self.group.offset(partition), self.reach(log));
+            let (offset, reach) = (self.group.offset(partition), log.reach());
             self.trace.line(self.now, "kafka", format_args!("partition {partition}: {offset:?} of {reach}"));
         }
         for member in &self.members {
@@ -285,18 +311,12 @@ impl World {
         }
     }
 
-    /// Up to where the offset has to come: behind the last record that a consumer is handed.
-    fn reach(&self, log: &Log) -> u64 {
-        let visible = log.records.iter().rposition(|record| record.visible);
-        visible.map_or(0, |at| at as u64 + 1).max(log.low)
-    }
-
     /// Remembers what a commit overwrites, for the coordinator to forget it.
     pub(crate) fn remember(&mut self, entries: &Entries) {
         if !self.chance.is_on(Fault::OffsetRegress) {
             return;
         }
-        let before = entries.keys().map(|p| (p.0, self.group.entry(*p).clone())).collect();
+        let before = entries.keys().map(|p| (*p, self.group.entry(*p).clone())).collect();
         self.undo.push(before);
         if self.undo.len() > 3 {
             self.undo.remove(0);

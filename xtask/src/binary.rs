@@ -11,7 +11,7 @@ pub(crate) fn internal(part: &str, words: &[&str]) -> anyhow::Result<ExitCode> {
 
 /// Lives simulated histories, built with what the core asserts.
 pub(crate) fn simulate(words: &[&str]) -> anyhow::Result<ExitCode> {
-    cargo(&["--profile", "sim", "--package", "pumphouse-sim", "--"], words)
+    cargo(&["--profile", "sim", "--package", "pumphouse-sim", "--bin", "pumphouse-sim", "--"], words)
 }
 
 fn cargo(which: &[&str], words: &[&str]) -> anyhow::Result<ExitCode> {

@@ -17,6 +17,7 @@ pub mod client;
 pub mod fault;
 pub mod group;
 pub mod member;
+pub mod model;
 pub mod setup;
 pub mod topic;
 pub mod trace;

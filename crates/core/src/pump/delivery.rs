@@ -116,6 +116,8 @@ impl Pump {
         }
         match purpose {
             Purpose::Mark | Purpose::Pass => {}
+            Purpose::Affirm(begins) => self.report_gaps(&begins, out),
+            Purpose::Skip => self.skipped(out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),
             Purpose::Claim(in_flight) => self.start_insert(in_flight, moment, out),
             Purpose::Settle { batch, outcome, next } => {

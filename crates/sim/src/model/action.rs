@@ -56,6 +56,8 @@ pub enum Action {
     Reset(Partition),
     /// Kafka loses a partition's last commit.
     Regress(Partition),
+    /// Retention deletes a partition's oldest record.
+    Retention(Partition),
     /// An hour passes.
     Hour,
 }
@@ -156,6 +158,9 @@ pub fn faults(state: &State, out: &mut Vec<Action>) {
     if left.regresses > 0 && empty {
         let lost = state.before.iter().filter(|(p, before)| state.stored[p] != **before);
         out.extend(lost.map(|(partition, _)| Action::Regress(*partition)));
+    }
+    if left.retentions > 0 {
+        out.extend(state.stored.keys().map(|partition| Action::Retention(*partition)));
     }
     if left.hours > 0 {
         out.push(Action::Hour);

@@ -7,10 +7,11 @@ use pumphouse_core::claim::{BatchId, Claim, HISTORY_MAX, Metadata};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::TableId;
+use pumphouse_core::pump::{DEADLINE_MARGIN, TableId};
 
 use super::Small;
 use super::state::{Batch, Member, State};
+use super::step::SAFE_AGE;
 use super::world::Begins;
 
 impl Small {
@@ -39,6 +40,8 @@ impl Small {
             rows: Arc::default(),
             batches: Arc::default(),
             eras: partitions().map(|partition| (partition, 0)).collect(),
+            log_begins: partitions().map(|partition| (partition, Offset(0))).collect(),
+            gaps: BTreeSet::new(),
             hour: 0,
             left: self.world.faults,
             wrong: None,
@@ -53,17 +56,15 @@ impl Small {
         let end = Offset(self.world.records);
         let ranges = state.stored.keys().map(|partition| (*partition, Range::new(Offset(0), end)));
         let ranges = ranges.collect();
-        let (id, claimed_at, revision) = (BatchId(1), ServerTime(0), String::new());
-        let sent_until = claimed_at;
         let claim = Claim {
-            id,
-            claimed_at,
+            id: BatchId(1),
+            claimed_at: ServerTime(0),
             shape: 1,
-            revision,
+            revision: String::new(),
             ranges,
-            sent_until,
+            sent_until: ServerTime(0).after(SAFE_AGE.saturating_sub(DEADLINE_MARGIN)),
             supersedes: Vec::new(),
-            excluded: BTreeSet::default(),
+            excluded: BTreeSet::new(),
         };
         let last = *claim.ranges.last_key_value().expect("a world has partitions").0;
         let mut moved = Metadata::origin(end, ServerTime(0));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pumphouse_core::claim::{Claim, Metadata};
+use pumphouse_core::gap::{Committed, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::TableId;
@@ -109,7 +110,11 @@ impl Small {
             let stored = state.stored.iter().map(offsets);
             stored.flat_map(move |(p, end)| (0..end).map(move |offset| (table, p, Offset(offset))))
         });
-        passed.any(|record| !state.rows.contains_key(&record)).then_some(Wrong::Lost)
+        let missing = |(table, partition, offset)| {
+            !state.rows.contains_key(&(table, partition, offset))
+                && !state.gaps.contains(&(partition, offset))
+        };
+        passed.any(missing).then_some(Wrong::Lost)
     }
 
     /// An insert whose every part is there can change nothing any more, nor can one past its deadline.
@@ -153,8 +158,25 @@ impl State {
         if !batch.whole {
             self.wrong = Some(Wrong::Unclaimed);
         }
-        if batch.rows.entry(insert.table).or_insert_with(|| insert.rows.clone()) != &insert.rows {
+        let first = batch.rows.entry(insert.table).or_insert_with(|| insert.rows.clone());
+        // What Kafka no longer has can't be built again; it is written down as gone.
+        if first.symmetric_difference(&insert.rows).any(|record| !self.gaps.contains(record)) {
             self.wrong = Some(Wrong::OtherRows);
         }
+    }
+
+    /// What stands behind the starts of partitions that were assigned without metadata of ours.
+    pub(super) fn origins(&self, partitions: &BTreeSet<Partition>) -> BTreeMap<Partition, Origin> {
+        let origin = |partition: &Partition| {
+            let committed = match &self.stored[partition].metadata {
+                Some(_) => Committed::Ours,
+                None if self.eras[partition] > 0 => Committed::Bare,
+                None => Committed::Never,
+            };
+            let rows = self.rows.keys().filter(|(_, of, _)| of == partition);
+            let highest = rows.map(|(_, _, offset)| *offset).max();
+            (*partition, Origin { committed, highest, end: Offset(u64::MAX) })
+        };
+        partitions.iter().map(origin).collect()
     }
 }

@@ -150,6 +150,9 @@ fn line(state: &State, action: Action, next: &State) -> String {
         }
         Action::Reset(partition) => format!("partition {partition} is set back by hand"),
         Action::Regress(partition) => format!("Kafka loses the last commit of partition {partition}"),
+        Action::Retention(partition) => {
+            format!("retention deletes the oldest record of partition {partition}")
+        }
         Action::Hour => "an hour passes".into(),
     };
     let changed = next.stored.iter().filter(|(partition, stored)| state.stored[partition] != **stored);
@@ -178,6 +181,8 @@ fn question(asked: &Asked) -> String {
         Asked::ReadStored(claim) => format!("what stands beside the partitions of {}", batch(claim.id)),
         Asked::Read(id, _) => format!("what was read beside the partitions of {}", batch(*id)),
         Asked::Rebuild(claim) => format!("a request to build {} again", batch(claim.id)),
+        Asked::Origins(_, partitions) => format!("what stands behind the starts of {}", list(partitions)),
+        Asked::Gaps(_, missing) => format!("a gap of {} records", missing.len()),
         Asked::Probe(claim) => format!("whether the table has rows of {}", batch(claim.id)),
     }
 }

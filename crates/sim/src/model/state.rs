@@ -10,7 +10,7 @@ use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition};
-use pumphouse_core::pump::{CommitId, Pump, TableId};
+use pumphouse_core::pump::{CommitId, OrderId, Pump, TableId};
 
 use super::world::Faults;
 use super::wrong::Wrong;
@@ -51,6 +51,10 @@ pub enum Asked {
     Rebuild(Claim),
     /// Whether rows of a claim are there.
     Probe(Claim),
+    /// What stands behind the starts of these partitions.
+    Origins(OrderId, BTreeSet<Partition>),
+    /// That these records are gone is to be written down.
+    Gaps(OrderId, Rows),
 }
 
 /// Where a member stands with the group.
@@ -119,6 +123,10 @@ pub struct State {
     pub batches: Arc<BTreeMap<BatchId, Batch>>,
     /// How often each partition was set back by hand.
     pub eras: BTreeMap<Partition, u8>,
+    /// Where each partition's log begins.
+    pub log_begins: BTreeMap<Partition, Offset>,
+    /// Records that are written down as gone.
+    pub gaps: Rows,
     /// Hours that have passed.
     pub hour: u8,
     /// What may still fail.

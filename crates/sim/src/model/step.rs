@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
 use pumphouse_core::claim::Claim;
+use pumphouse_core::gap::{GapPolicy, GapsAnswer};
 use pumphouse_core::invariant;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
@@ -25,6 +26,8 @@ const FRESHNESS: Duration = Duration::from_millis(50);
 const REVOKED_UNTIL: Time = Time(1_000);
 /// How long a stopping process settles what it has.
 const DRAINED_UNTIL: Time = Time(2_000);
+/// Age of a claim up to which its token is surely remembered.
+pub(super) const SAFE_AGE: Duration = Duration::from_mins(30);
 const HOUR: i64 = 3_600_000;
 /// A multiple of half of every pause, so that no jitter tells two equal states apart.
 pub(super) const JITTERLESS: u128 = 80_000;
@@ -40,7 +43,8 @@ impl Small {
             shape: 1,
             revision: String::new(),
             insert_timeout: Duration::from_mins(1),
-            safe_age: Duration::from_mins(30),
+            safe_age: SAFE_AGE,
+            gaps: GapPolicy::Report,
         })
     }
 
@@ -116,6 +120,10 @@ impl Small {
                 let before = state.before[&partition].clone();
                 Arc::make_mut(&mut state.stored).insert(partition, before);
             }
+            Action::Retention(partition) => {
+                state.left.retentions -= 1;
+                state.log_begins.get_mut(&partition).expect("every partition has one").0 += 1;
+            }
             Action::Hour => {
                 state.left.hours -= 1;
                 state.hour += 1;
@@ -127,6 +135,10 @@ impl Small {
 
     fn fetch(&self, state: &mut State, at: usize, partition: Partition) {
         let from = state.members[at].pump.next_offset(partition).expect("wanted, so owned");
+        let (low, high) = (state.log_begins[&partition], Offset(self.world.records));
+        if from < low {
+            return self.feed(state, at, Time(0), Input::OutOfRange { partition, low, high });
+        }
         let range = Range::new(from, Offset(from.0 + 1));
         let filled = Filled { rows: 1, bytes: 1 };
         self.feed(state, at, Time(0), Input::Fetched { partition, range, filled });
@@ -173,14 +185,23 @@ impl Small {
             }
             Asked::Read(batch, stored) => Input::StoredRead(batch, stored),
             Asked::Rebuild(claim) => {
-                let member = Arc::make_mut(&mut state.members[at]);
-                member.payloads.insert(claim.id, self.rebuild(&claim));
+                let (rows, deleted) = self.rebuild(state, &claim);
+                if !deleted.is_empty() {
+                    self.feed(state, at, Time(0), Input::Deleted(claim.id, deleted));
+                }
+                Arc::make_mut(&mut state.members[at]).payloads.insert(claim.id, rows);
                 Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 })
             }
             Asked::Probe(claim) => {
                 self.see(Seen::Probed);
                 let landed = state.pieces.iter().any(|(batch, ..)| *batch == claim.id);
                 Input::Probed(claim.id, Some(landed))
+            }
+            Asked::Origins(order, partitions) => Input::Origins(order, state.origins(&partitions)),
+            Asked::Gaps(order, missing) => {
+                self.see(Seen::Gap);
+                state.gaps.extend(missing);
+                Input::GapsAnswered(order, GapsAnswer::Done)
             }
         };
         let now = if reply == Reply::DoneLate { Time::default().after(FRESHNESS) } else { Time(0) };
@@ -249,6 +270,12 @@ impl Small {
             Effect::ReadStored(claim) => self.ask(state, at, Asked::ReadStored(claim)),
             Effect::Rebuild(claim) => self.ask(state, at, Asked::Rebuild(claim)),
             Effect::Probe(claim) => self.ask(state, at, Asked::Probe(claim)),
+            Effect::AskOrigins(order, starts) => {
+                self.ask(state, at, Asked::Origins(order, starts.into_keys().collect()));
+            }
+            Effect::ReportGaps(order, gaps) => {
+                self.ask(state, at, Asked::Gaps(order, records(&gaps.missing)));
+            }
             Effect::Release(partitions) => {
                 let member = Arc::make_mut(&mut state.members[at]);
                 member.releasing = false;
@@ -283,19 +310,25 @@ impl Small {
             self.see(Seen::Chained);
         }
         let eras = claim.ranges.keys().map(|partition| (*partition, state.eras[partition])).collect();
-        let rows = rows_of(&claim);
+        let rows = records(&claim.ranges);
         Arc::make_mut(&mut state.members[at]).payloads.insert(claim.id, rows);
         let batch = Batch { eras, whole: false, rows: BTreeMap::new(), claim };
         let known = Arc::make_mut(&mut state.batches).insert(batch.claim.id, batch);
         assert!(known.is_none(), "an identity is drawn once");
     }
 
-    fn rebuild(&self, claim: &Claim) -> Rows {
-        let mut rows = rows_of(claim);
+    /// A batch as Kafka still has it, and what Kafka no longer has of it.
+    fn rebuild(&self, state: &State, claim: &Claim) -> (Rows, BTreeMap<Partition, Range>) {
+        let mut rows = records(&claim.ranges);
+        rows.retain(|(partition, offset)| *offset >= state.log_begins[partition]);
         if self.world.defect == Some(Defect::RebuildsLess) {
             rows.pop_last();
         }
-        rows
+        let gone = claim.ranges.iter().filter_map(|(partition, range)| {
+            let to = state.log_begins[partition].min(range.to);
+            (to > range.from).then(|| (*partition, Range::new(range.from, to)))
+        });
+        (rows, gone.collect())
     }
 
     fn halted(&self, state: &mut State, at: usize) {
@@ -365,8 +398,8 @@ fn recovered(asked: &Asked) -> Option<pumphouse_core::claim::BatchId> {
     }
 }
 
-/// The records of a claim's ranges.
-fn rows_of(claim: &Claim) -> Rows {
+/// The records of some ranges.
+fn records(ranges: &BTreeMap<Partition, Range>) -> Rows {
     let offsets = |range: &Range| range.from.0..range.to.0;
-    claim.ranges.iter().flat_map(|(p, range)| offsets(range).map(|offset| (*p, Offset(offset)))).collect()
+    ranges.iter().flat_map(|(p, range)| offsets(range).map(|offset| (*p, Offset(offset)))).collect()
 }

@@ -29,6 +29,8 @@ pub struct Faults {
     pub resets: u8,
     /// Kafka loses the last commit of one partition, while the group is empty.
     pub regresses: u8,
+    /// Retention deletes a partition's oldest record.
+    pub retentions: u8,
     /// So much time passes that no deadline of before is still ahead.
     pub hours: u8,
 }
@@ -100,12 +102,14 @@ pub enum Seen {
     LateCommit,
     /// ClickHouse refused an insert that came past its deadline.
     TooLate,
+    /// Records were written down as gone.
+    Gap,
     /// A lane halted for a person.
     Halted,
 }
 
 /// All of [`Seen`], in the order of their bits.
-pub const ALL_SEEN: [Seen; 14] = [
+pub const ALL_SEEN: [Seen; 15] = [
     Seen::Done,
     Seen::Resent,
     Seen::FoundLanded,
@@ -119,6 +123,7 @@ pub const ALL_SEEN: [Seen; 14] = [
     Seen::TwoOwners,
     Seen::LateCommit,
     Seen::TooLate,
+    Seen::Gap,
     Seen::Halted,
 ];
 
@@ -169,6 +174,7 @@ const NO_FAULTS: Faults = Faults {
     drains: 0,
     resets: 0,
     regresses: 0,
+    retentions: 0,
     hours: 0,
 };
 
@@ -285,6 +291,13 @@ pub const WORLDS: &[World] = &[
         ..LEAST
     },
     World {
+        name: "retention",
+        about: "a process crashes, and Kafka deletes a record before it is read, or before it is read again",
+        faults: Faults { crashes: 1, retentions: 1, ..NO_FAULTS },
+        reaches: &[Seen::Done, Seen::Gap, Seen::Resent],
+        ..LEAST
+    },
+    World {
         name: "long crash",
         about: "a process crashes anywhere while batches follow each other",
         faults: Faults { crashes: 1, ..NO_FAULTS },
@@ -297,7 +310,7 @@ pub const WORLDS: &[World] = &[
         about: "processes crash twice, also while they recover",
         faults: Faults { crashes: 2, ..NO_FAULTS },
         large: true,
-        reaches: &[Seen::Done, Seen::Resent, Seen::FoundLanded, Seen::Dropped, Seen::TwoOwners],
+        reaches: &[Seen::Done, Seen::Resent, Seen::FoundLanded, Seen::TwoOwners],
         ..LEAST
     },
     World {

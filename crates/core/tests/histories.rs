@@ -1,0 +1,439 @@
+//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, retention.
+//!
+//! A small world: a group of members, one topic, two tables that remember tokens. After every event no record is doubled,
+//! none below a committed offset is missing without standing in a gap, and no gap stands where a record was read later;
+//! when the faults end, everything arrives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pumphouse_core::batch::{BatchPolicy, Filled};
+use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::gap::{Committed, GapOf, GapPolicy, Gaps, GapsAnswer, Origin};
+use pumphouse_core::lane::Stored;
+use pumphouse_core::moment::{Moment, ServerTime, Time};
+use pumphouse_core::offset::{Offset, Partition, Range};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, TableId};
+use pumphouse_core::verdict::Refusal;
+
+const PARTITIONS: u32 = 3;
+const RECORDS: u64 = 12;
+const MEMBERS: usize = 3;
+
+/// Something a member asked the outside for and that has not been answered.
+#[derive(Clone, Debug)]
+enum Asked {
+    Commit(CommitId, BTreeMap<Partition, (Offset, Metadata)>),
+    Insert(Claim, TableId, Deleted),
+    ReadStored(Claim),
+    Rebuild(Claim),
+    Probe(Claim),
+    Origins(OrderId, BTreeMap<Partition, Offset>),
+    Gaps(OrderId, Gaps),
+}
+
+/// The parts of a batch that were not there any more when it was built again.
+type Deleted = BTreeMap<Partition, Range>;
+
+struct Member {
+    pump: Pump,
+    asked: Vec<Asked>,
+    generation: u64,
+    releasing: bool,
+    rebuilt: BTreeMap<BatchId, Deleted>,
+}
+
+struct World {
+    random: fastrand::Rng,
+    now: u64,
+    generation: u64,
+    stored: BTreeMap<Partition, Stored>,
+    members: Vec<Member>,
+    zombies: Vec<(Claim, TableId, Deleted)>,
+    landed: BTreeSet<(BatchId, TableId)>,
+    rows: BTreeMap<(Partition, u64, TableId), u32>,
+    /// Where each log begins.
+    low: BTreeMap<Partition, u64>,
+    /// Offsets in gaps, and whether they were never claimed.
+    gaps: BTreeMap<(Partition, u64), bool>,
+    deletes: bool,
+    log: Vec<String>,
+}
+
+fn policy() -> Policy {
+    Policy {
+        batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 1_000_000 },
+        memory: 1_000_000,
+        tables: 2,
+        shape: 1,
+        revision: "r".into(),
+        insert_timeout: Duration::from_secs(1),
+        safe_age: Duration::from_mins(50_000),
+        gaps: GapPolicy::Report,
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let start = |p| (Partition(p), Stored { offset: Offset(0), metadata: None });
+        let mut world = Self {
+            random: fastrand::Rng::with_seed(seed),
+            now: 0,
+            generation: 0,
+            stored: (0..PARTITIONS).map(start).collect(),
+            members: Vec::new(),
+            zombies: Vec::new(),
+            landed: BTreeSet::new(),
+            rows: BTreeMap::new(),
+            low: (0..PARTITIONS).map(|p| (Partition(p), 0)).collect(),
+            gaps: BTreeMap::new(),
+            // Half of the histories have no retention: there every record has to be a row.
+            deletes: seed % 2 == 1,
+            log: Vec::new(),
+        };
+        world.rebalance();
+        world
+    }
+
+    fn step(&mut self, member: usize, input: Input) {
+        self.log.push(format!("{member} <- {input:?}"));
+        let entropy = self.random.u128(..);
+        let server = ServerTime(i64::try_from(self.now).expect("small"));
+        let moment = Moment { now: Time(self.now), server, entropy };
+        let effects = self.members[member].pump.step(&moment, input);
+        for effect in effects {
+            self.log.push(format!("    {member} -> {effect:?}"));
+            let asked = &mut self.members[member].asked;
+            match effect {
+                Effect::Commit(id, entries) => asked.push(Asked::Commit(id, entries)),
+                Effect::Insert { claim, table, .. } => {
+                    let deleted = self.members[member].rebuilt.get(&claim.id).cloned().unwrap_or_default();
+                    self.members[member].asked.push(Asked::Insert(claim, table, deleted));
+                }
+                Effect::AskOrigins(order, starts) => asked.push(Asked::Origins(order, starts)),
+                Effect::ReportGaps(order, gaps) => asked.push(Asked::Gaps(order, gaps)),
+                Effect::ReadStored(claim) => asked.push(Asked::ReadStored(claim)),
+                Effect::Rebuild(claim) => asked.push(Asked::Rebuild(claim)),
+                Effect::Probe(claim) => asked.push(Asked::Probe(claim)),
+                Effect::Release(_) => self.members[member].releasing = false,
+                Effect::Rejoin => self.crash(member),
+                Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
+                Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
+            }
+        }
+    }
+
+    /// The process is gone: its commits under way may still be stored, its inserts may still land.
+    fn crash(&mut self, member: usize) {
+        self.log.push(format!("{member} ends"));
+        let ended = &mut self.members[member];
+        ended.pump = Pump::new(policy());
+        ended.releasing = false;
+        ended.rebuilt.clear();
+        let current = ended.generation == self.generation;
+        for asked in std::mem::take(&mut ended.asked) {
+            match asked {
+                Asked::Commit(_, entries) if current && self.random.bool() => self.store(&entries),
+                Asked::Insert(claim, table, deleted) => self.zombies.push((claim, table, deleted)),
+                _ => {}
+            }
+        }
+        self.members[member].generation = u64::MAX;
+    }
+
+    fn store(&mut self, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
+        for (partition, (offset, metadata)) in entries {
+            let text = metadata.encode();
+            self.stored.insert(*partition, Stored::read(*partition, *offset, &text));
+        }
+        self.check();
+    }
+
+    fn land(&mut self, (claim, table, deleted): &(Claim, TableId, Deleted)) {
+        if !self.landed.insert((claim.id, *table)) {
+            return;
+        }
+        for (partition, range) in &claim.ranges {
+            let from = deleted.get(partition).map_or(range.from, |deleted| deleted.to);
+            for offset in from.0..range.to.0 {
+                *self.rows.entry((*partition, offset, *table)).or_default() += 1;
+            }
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        for partition in (0..PARTITIONS).map(Partition) {
+            for (offset, table) in (0..RECORDS).flat_map(|o| [(o, TableId(0)), (o, TableId(1))]) {
+                let rows = self.rows.get(&(partition, offset, table)).copied().unwrap_or(0);
+                let passed = offset < self.stored[&partition].offset.0;
+                let gap = self.gaps.get(&(partition, offset));
+                let read_later = gap == Some(&true) && rows > 0;
+                let wrong = rows > 1 || (passed && rows == 0 && gap.is_none()) || read_later;
+                assert!(
+                    !wrong,
+                    "{rows} rows of {partition}:{offset}, passed {passed}, gap {gap:?}\n{}",
+                    self.log.join("\n")
+                );
+            }
+        }
+    }
+
+    /// Everybody alive gives up what it has and gets a new share; the stopped are told later that they lost all.
+    fn rebalance(&mut self) {
+        while self.members.len() < MEMBERS {
+            let member = Member {
+                pump: Pump::new(policy()),
+                asked: Vec::new(),
+                generation: u64::MAX,
+                releasing: false,
+                rebuilt: BTreeMap::new(),
+            };
+            self.members.push(member);
+        }
+        let stopped = self.random.usize(..MEMBERS * 2);
+        for member in (0..MEMBERS).filter(|member| *member != stopped) {
+            self.give_up(member);
+        }
+        self.generation += 1;
+        let mut shares: Vec<BTreeMap<Partition, Stored>> = vec![BTreeMap::new(); MEMBERS];
+        for (partition, stored) in self.stored.clone() {
+            let mut owner = self.random.usize(..MEMBERS);
+            if owner == stopped {
+                owner = (owner + 1) % MEMBERS;
+            }
+            shares[owner].insert(partition, stored);
+        }
+        for (member, share) in shares.into_iter().enumerate().filter(|(member, _)| *member != stopped) {
+            self.members[member].generation = self.generation;
+            self.step(member, Input::Assigned(share));
+        }
+    }
+
+    fn give_up(&mut self, member: usize) {
+        if self.members[member].generation != self.generation {
+            self.step(member, Input::Lost);
+            self.crash(member);
+            return;
+        }
+        let owned: BTreeSet<Partition> =
+            self.members[member].pump.committed_offsets().map(|(p, _)| p).collect();
+        if owned.is_empty() {
+            return;
+        }
+        self.members[member].releasing = true;
+        let until = Time(self.now + 1_000);
+        self.step(member, Input::Revoking { partitions: owned, until });
+        while self.members[member].releasing && self.members[member].generation == self.generation {
+            self.now += 200;
+            match self.members[member].asked.len() {
+                0 => self.step(member, Input::Tick),
+                n => {
+                    let at = self.random.usize(..n);
+                    self.answer(member, at);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, member: usize, at: usize) {
+        let fenced = self.members[member].generation != self.generation;
+        let asked = self.members[member].asked.swap_remove(at);
+        match asked {
+            Asked::Commit(id, _) if fenced => {
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+            Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
+            Asked::Insert(claim, table, deleted) => self.answer_insert(member, (claim, table, deleted)),
+            Asked::ReadStored(claim) => {
+                let stored = claim.ranges.keys().map(|p| (*p, self.stored[p].clone())).collect();
+                self.step(member, Input::StoredRead(claim.id, stored));
+            }
+            Asked::Rebuild(claim) => {
+                let deleted: Deleted = claim.ranges.iter().filter_map(|r| self.deleted_of(r)).collect();
+                self.members[member].rebuilt.insert(claim.id, deleted.clone());
+                if !deleted.is_empty() {
+                    self.step(member, Input::Deleted(claim.id, deleted));
+                }
+                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
+            }
+            Asked::Probe(claim) => {
+                let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);
+                self.step(member, Input::Probed(claim.id, Some(landed)));
+            }
+            Asked::Origins(order, starts) => {
+                let origins = starts.keys().map(|partition| (*partition, self.origin(*partition))).collect();
+                self.step(member, Input::Origins(order, origins));
+            }
+            Asked::Gaps(order, gaps) => self.answer_gaps(member, order, &gaps),
+        }
+    }
+
+    fn answer_insert(&mut self, member: usize, insert: (Claim, TableId, Deleted)) {
+        let (batch, table) = (insert.0.id, insert.1);
+        match self.random.u8(..10) {
+            0 => self.step(member, Input::InsertUnknown(batch, table)),
+            1 => {
+                self.zombies.push(insert);
+                self.step(member, Input::InsertUnknown(batch, table));
+            }
+            2 => {
+                self.land(&insert);
+                self.step(member, Input::InsertUnknown(batch, table));
+            }
+            _ => {
+                self.land(&insert);
+                self.step(member, Input::Inserted(batch, table));
+            }
+        }
+    }
+
+    /// The part of a claimed range that lies before its log.
+    fn deleted_of(&self, (partition, range): (&Partition, &Range)) -> Option<(Partition, Range)> {
+        let low = Offset(self.low[partition]);
+        (low > range.from).then(|| (*partition, Range::new(range.from, low.min(range.to))))
+    }
+
+    fn origin(&self, partition: Partition) -> Origin {
+        let highest = self.rows.keys().filter(|(p, ..)| *p == partition).map(|(_, offset, _)| *offset).max();
+        let ours = self.stored[&partition].metadata.is_some();
+        let committed = if ours { Committed::Ours } else { Committed::Never };
+        Origin { committed, highest: highest.map(Offset), end: Offset(RECORDS) }
+    }
+
+    fn answer_gaps(&mut self, member: usize, order: OrderId, gaps: &Gaps) {
+        let answer = match self.random.u8(..8) {
+            0 => GapsAnswer::Unknown,
+            1 => GapsAnswer::Refused(Refusal::NotSent),
+            2 => {
+                self.write_down(gaps);
+                GapsAnswer::Unknown
+            }
+            _ => {
+                self.write_down(gaps);
+                GapsAnswer::Done
+            }
+        };
+        self.step(member, Input::GapsAnswered(order, answer));
+    }
+
+    /// Of a claim, what lineage does not find; else all of it.
+    fn write_down(&mut self, gaps: &Gaps) {
+        let claimed = matches!(gaps.of, GapOf::Claim(_));
+        for (partition, missing) in &gaps.missing {
+            for offset in missing.from.0..missing.to.0 {
+                assert!(offset < self.low[partition], "a gap where the log still holds records");
+                let is_there = |table| self.rows.contains_key(&(*partition, offset, TableId(table)));
+                let landed = claimed && is_there(0) && is_there(1);
+                if !landed {
+                    self.gaps.insert((*partition, offset), !claimed);
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// Retention deletes the oldest records of a partition.
+    fn delete(&mut self) {
+        let partition = Partition(self.random.u32(..PARTITIONS));
+        let low = self.random.u64(self.low[&partition]..=RECORDS);
+        self.log.push(format!("retention deletes {partition} up to {low}"));
+        self.low.insert(partition, low);
+    }
+
+    fn answer_commit(
+        &mut self,
+        member: usize,
+        id: CommitId,
+        entries: &BTreeMap<Partition, (Offset, Metadata)>,
+    ) {
+        match self.random.u8(..12) {
+            0 => self.step(member, Input::CommitFailed(id, CommitFailure::NotYet)),
+            1 => self.step(member, Input::CommitFailed(id, CommitFailure::Unknown)),
+            2 => {
+                self.store(entries);
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+            3 => {
+                let some =
+                    entries.iter().filter(|_| self.random.bool()).map(|(p, e)| (*p, e.clone())).collect();
+                self.store(&some);
+                self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
+            }
+            _ => {
+                self.store(entries);
+                self.step(member, Input::Committed(id));
+            }
+        }
+    }
+
+    fn fetch(&mut self, member: usize) {
+        let partition = Partition(self.random.u32(..PARTITIONS));
+        if !self.members[member].pump.wants(partition) {
+            return;
+        }
+        let from = self.members[member].pump.next_offset(partition).expect("wanted, so owned");
+        let to = Offset((from.0 + self.random.u64(1..4)).min(RECORDS));
+        let low = Offset(self.low[&partition]);
+        if from < low {
+            self.step(member, Input::OutOfRange { partition, low, high: Offset(RECORDS) });
+        } else if from < to {
+            let filled = Filled { rows: to.0 - from.0, bytes: 10 };
+            self.step(member, Input::Fetched { partition, range: Range::new(from, to), filled });
+        }
+    }
+
+    fn event(&mut self, faults: bool) {
+        self.now += self.random.u64(..40);
+        let member = self.random.usize(..MEMBERS);
+        match self.random.u8(..100) {
+            0..=2 if faults => self.crash(member),
+            3..=6 if faults => self.rebalance(),
+            7..=9 if !self.zombies.is_empty() => {
+                let at = self.random.usize(..self.zombies.len());
+                let zombie = self.zombies.swap_remove(at);
+                self.land(&zombie);
+            }
+            10 if faults && self.deletes => self.delete(),
+            10..=45 => self.fetch(member),
+            46..=55 => self.step(member, Input::Tick),
+            _ => {
+                let open = self.members[member].asked.len();
+                if open > 0 {
+                    let at = self.random.usize(..open);
+                    self.answer(member, at);
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stored.values().all(|stored| stored.offset == Offset(RECORDS))
+    }
+}
+
+fn history(seed: u64) {
+    let mut world = World::new(seed);
+    for _ in 0..400 {
+        world.event(true);
+    }
+    for round in 0.. {
+        if world.is_done() {
+            break;
+        }
+        if round % 300 == 0 {
+            world.rebalance();
+        }
+        world.event(false);
+        assert!(round < 60_000, "seed {seed} makes no progress\n{}", world.log.join("\n"));
+    }
+    world.check();
+}
+
+#[test]
+fn random_histories_neither_lose_nor_double_a_row() {
+    let seeds = std::env::var("PUMPHOUSE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
+    for seed in 0..seeds {
+        history(seed);
+    }
+}

@@ -1,12 +1,12 @@
 //! What is going to happen, by time; what was put down earlier comes first among equals.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use pumphouse_core::claim::Claim;
-use pumphouse_core::offset::Partition;
-use pumphouse_core::pump::CommitId;
-use std::collections::BTreeSet;
+use pumphouse_core::gap::Gaps;
+use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::pump::{CommitId, OrderId};
 
 use crate::clickhouse::Insert;
 use crate::group::{Entries, MemberName};
@@ -76,8 +76,14 @@ pub enum Event {
     ReadStored(Who, u64, Claim),
     /// A claim's ranges are read again.
     Rebuild(Who, u64, Claim),
-    /// The ends of a log are asked for.
-    AskEnds(Who, u64, Partition),
+    /// The ends of logs are asked for.
+    AskEnds(Who, u64, BTreeSet<Partition>),
+    /// The tables are asked what stands behind starts that nobody wrote down.
+    AskHighest(Who, u64, OrderId, BTreeSet<Partition>),
+    /// Kafka is asked the same, with what the tables said.
+    AskOrigins(Who, u64, OrderId, BTreeMap<Partition, Option<Offset>>),
+    /// A report of gaps reaches the server.
+    ReportGaps(Who, u64, OrderId, Gaps),
     /// The tables are asked whether rows of a claim are there.
     Probe(Who, u64, Claim),
     /// An insert reaches the server.

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use pumphouse_core::batch::Filled;
 use pumphouse_core::claim::Claim;
+use pumphouse_core::gap::Origin;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, Input};
+use pumphouse_core::pump::{CommitFailure, Input, OrderId};
 
 use crate::agenda::{Commit, Event, Who};
 use crate::clickhouse::Payload;
@@ -151,8 +152,11 @@ impl World {
                 continue;
             }
             let before = self.group.store(*partition, Some((offset.0, Text::Ours(metadata.clone()))));
-            let before = before.map_or(0, |(offset, _)| offset);
-            self.check_passed(*partition, before, offset.0);
+            match before {
+                Some((before, _)) => self.check_passed(*partition, before, offset.0),
+                // The group begins here; what lies before was never its own.
+                None => self.may_miss(partition.0 as usize, 0, offset.0),
+            }
         }
         partly.then_some(CommitFailure::Unknown)
     }
@@ -177,15 +181,20 @@ impl World {
     /// Reads a claim's ranges beside the group.
     pub(crate) fn rebuild(&mut self, who: Who, epoch: u64, claim: &Claim) {
         let delay = self.chance.latency();
-        for (partition, range) in &claim.ranges {
+        let lost = |(partition, range): (&Partition, &Range)| {
             let low = Offset(self.logs[partition.0 as usize].low);
-            if low > range.from && !range.is_empty() {
-                let lost = Range::new(range.from, low.min(range.to));
-                let note = Note::Fact(epoch, Input::Gone(claim.id, *partition, lost));
-                return self.tell_after(delay, who, note);
-            }
+            let lost = low > range.from && !range.is_empty();
+            lost.then(|| (*partition, Range::new(range.from, low.min(range.to))))
+        };
+        let deleted: BTreeMap<Partition, Range> = claim.ranges.iter().filter_map(lost).collect();
+        let mut records = self.records_of(claim);
+        if !deleted.is_empty() {
+            let is_deleted = |(p, offset): &(u32, u64)| {
+                deleted.get(&Partition(*p)).is_some_and(|range| range.to.0 > *offset)
+            };
+            records.retain(|record| !is_deleted(record));
+            self.tell_after(delay, who, Note::Fact(epoch, Input::Deleted(claim.id, deleted)));
         }
-        let records = self.records_of(claim);
         let filled = Filled { rows: records.len() as u64, bytes: records.len() as u64 * 10 };
         let payload = Payload { id: claim.id, claimed_at: claim.claimed_at, records };
         self.tell_after(delay, who, Note::Rebuilt(epoch, claim.id, Rc::new(payload), filled));
@@ -205,10 +214,29 @@ impl World {
         records
     }
 
-    pub(crate) fn ask_ends(&mut self, who: Who, epoch: u64, partition: Partition) {
-        let log = &self.logs[partition.0 as usize];
-        let note = Note::Ends(epoch, partition, Offset(log.low), Offset(log.high));
+    pub(crate) fn ask_ends(&mut self, who: Who, epoch: u64, partitions: &BTreeSet<Partition>) {
+        let ends = |partition: &Partition| {
+            let log = &self.logs[partition.0 as usize];
+            (*partition, (Offset(log.low), Offset(log.high)))
+        };
+        let note = Note::Ends(epoch, partitions.iter().map(ends).collect());
         let delay = self.chance.latency();
         self.tell_after(delay, who, note);
+    }
+
+    /// What the group holds for starts that nobody wrote down, after the tables said how far they are.
+    pub(crate) fn ask_origins(
+        &mut self,
+        (who, epoch): (Who, u64),
+        order: OrderId,
+        highest: BTreeMap<Partition, Option<Offset>>,
+    ) {
+        let origin = |(partition, highest): (Partition, Option<Offset>)| {
+            let end = Offset(self.logs[partition.0 as usize].high);
+            (partition, Origin { committed: self.group.committed(partition), highest, end })
+        };
+        let origins = highest.into_iter().map(origin).collect();
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::Origins(order, origins)));
     }
 }

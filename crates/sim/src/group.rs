@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pumphouse_core::claim::Metadata;
+use pumphouse_core::gap::Committed;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition};
 
@@ -23,6 +24,8 @@ pub enum Text {
     Ours(Metadata),
     /// Somebody else's, or damaged.
     Foreign,
+    /// None at all: somebody set the offset.
+    Bare,
 }
 
 /// Where the group stands.
@@ -213,11 +216,22 @@ impl Group {
     pub fn stored(&self, partition: Partition, start: u64) -> Stored {
         match &self.stored[partition.0 as usize] {
             None => Stored { offset: Offset(start), metadata: None },
-            Some((offset, Text::Foreign)) => Stored { offset: Offset(*offset), metadata: None },
+            Some((offset, Text::Foreign | Text::Bare)) => Stored { offset: Offset(*offset), metadata: None },
             Some((offset, Text::Ours(metadata))) => Stored {
                 offset: Offset(*offset),
                 metadata: Some(metadata.clone()).filter(|m| m.belongs_to(partition, Offset(*offset))),
             },
+        }
+    }
+
+    /// What stands behind a start that nobody wrote down.
+    #[must_use]
+    pub fn committed(&self, partition: Partition) -> Committed {
+        match (self.entry(partition), self.stored(partition, 0).metadata) {
+            (None, _) => Committed::Never,
+            (Some((_, Text::Bare)), _) => Committed::Bare,
+            (Some(_), None) => Committed::Foreign,
+            (Some(_), Some(_)) => Committed::Ours,
         }
     }
 

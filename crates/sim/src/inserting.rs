@@ -1,13 +1,18 @@
 //! What reaches ClickHouse: inserts, their parts one after the other, and questions by lineage.
 
+use std::collections::BTreeSet;
+
 use pumphouse_core::claim::Claim;
-use pumphouse_core::pump::{Input, TableId};
+use pumphouse_core::gap::{GapOf, Gaps, GapsAnswer};
+use pumphouse_core::offset::{Offset, Partition, Range};
+use pumphouse_core::pump::{Input, OrderId, TableId};
 use pumphouse_core::verdict::Refusal;
 
 use crate::agenda::{Event, Sender, Who};
 use crate::clickhouse::{Insert, Landed, Query, Target};
 use crate::fault::Fault;
 use crate::member::Note;
+use crate::topic::Gap;
 use crate::words;
 use crate::world::World;
 
@@ -153,5 +158,80 @@ impl World {
         self.trace.line(self.now, "clickhouse", format_args!("asked for {}: {landed:?}", claim.id));
         let delay = self.chance.latency();
         self.tell_after(delay, who, Note::Fact(epoch, Input::Probed(claim.id, landed)));
+    }
+
+    /// How far the tables are with partitions whose start nobody wrote down.
+    pub(crate) fn ask_highest(
+        &mut self,
+        (who, epoch): (Who, u64),
+        order: OrderId,
+        partitions: BTreeSet<Partition>,
+    ) {
+        if !self.server.is_up {
+            if self.is_alive(who) && self.members[who.member].epoch == epoch {
+                self.agenda.put(self.now + 500, Event::AskHighest(who, epoch, order, partitions));
+            }
+            return;
+        }
+        let highest = |partition: Partition| {
+            let offsets = 0..self.logs[partition.0 as usize].records.len() as u64;
+            let there = |offset: &u64| {
+                self.server.tables.iter().any(|table| table.rows.cell(partition.0, *offset).rows > 0)
+            };
+            let highest = offsets.rev().find(there).map(Offset);
+            (partition, highest.filter(|_| self.setup.lineage))
+        };
+        let highest = partitions.into_iter().map(highest).collect();
+        let delay = self.chance.latency();
+        self.agenda.put(self.now + delay, Event::AskOrigins(who, epoch, order, highest));
+    }
+
+    /// Gaps are written down, each under its token.
+    pub(crate) fn report_gaps(&mut self, (who, epoch): (Who, u64), order: OrderId, gaps: Gaps) {
+        let running = matches!(&gaps.of, GapOf::Claim(claim) if self.server.is_running(claim.id));
+        let lost = self.chance.strikes(Fault::InsertLost);
+        let answer = if !self.server.is_up {
+            GapsAnswer::Refused(Refusal::NotSent)
+        } else if self.server.overloaded_until > self.now {
+            GapsAnswer::Refused(Refusal::TooManyParts)
+        } else if running || lost {
+            GapsAnswer::Unknown
+        } else {
+            for (partition, missing) in &gaps.missing {
+                let token = gaps.token("s", "t", *partition).expect("each partition has its gap");
+                if self.gap_tokens.insert(token) {
+                    self.note_gap(*partition, *missing, &gaps.of);
+                }
+            }
+            if self.chance.strikes(Fault::InsertAnswerLost) { GapsAnswer::Unknown } else { GapsAnswer::Done }
+        };
+        self.trace.line(self.now, "clickhouse", format_args!("gaps {:?}: {answer:?}", gaps.missing));
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::GapsAnswered(order, answer)));
+    }
+
+    /// What is missing of these offsets: all that nobody read; of a claim, what lineage does not find.
+    fn note_gap(&mut self, partition: Partition, missing: Range, of: &GapOf) {
+        let offsets = missing.from.0..missing.to.0;
+        let landed = |world: &Self, offset: u64| match of {
+            GapOf::Unread(_) => false,
+            GapOf::Claim(claim) => world.server.tables.iter().any(|table| {
+                let cell = table.rows.cell(partition.0, offset);
+                cell.rows > 0 && cell.at == claim.claimed_at.0
+            }),
+        };
+        // A row in one table says nothing of another, nor of a view.
+        let several = self.setup.shape.targets > 2 || self.setup.with_view;
+        let any = offsets.clone().any(|offset| landed(self, offset));
+        let claimed = matches!(of, GapOf::Claim(_));
+        let untold = claimed && (!self.setup.lineage || (several && any));
+        for offset in offsets {
+            let gap = match (untold, landed(self, offset)) {
+                (true, _) => Gap::PossiblyLanded,
+                (false, true) => continue,
+                (false, false) => Gap::Missing,
+            };
+            self.logs[partition.0 as usize].at_mut(offset).gap = gap;
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! A lane's loop, as `drive/lane.rs` and `drive/take.rs` go round: what reaches the process becomes facts for its pump.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pumphouse_core::batch::Filled;
+use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input};
@@ -114,9 +115,7 @@ impl World {
                     self.members[index].payloads.remove(&batch);
                 }
             }
-            Note::Ends(epoch, partition, low, high) if epoch == self.members[index].epoch => {
-                self.ends_known(index, partition, low, high);
-            }
+            Note::Ends(epoch, ends) if epoch == self.members[index].epoch => self.ends_known(index, &ends),
             Note::Inserted(sender, input) => self.insert_answered(index, sender, Some(input)),
             Note::Broken(epoch, key) => {
                 let who = self.members[index].who(index);
@@ -141,6 +140,7 @@ impl World {
             self.step(index, Input::CommitFailed(id, CommitFailure::Unknown));
         }
         self.take_records(index);
+        self.heed_fetch_failure(index);
         self.tick_when_due(index);
         if self.members[index].life == life {
             let at = self.next_round(index);
@@ -192,9 +192,8 @@ impl World {
         let Some(position) = member.client.positions.get_mut(&partition) else { return };
         if *position < log.low {
             member.distrusted.insert(partition);
-            let (who, epoch) = (member.who(index), member.epoch);
-            let delay = self.chance.latency();
-            return self.agenda.put(self.now + delay, Event::AskEnds(who, epoch, partition));
+            member.fetch_failed = true;
+            return;
         }
         let mut next = from.0;
         let mut rows = 0;
@@ -319,11 +318,7 @@ impl World {
         self.agenda.put(self.now + delay, Event::AskStored(who, epoch, new));
     }
 
-    fn accept(
-        &mut self,
-        index: usize,
-        stored: std::collections::BTreeMap<Partition, pumphouse_core::lane::Stored>,
-    ) {
+    fn accept(&mut self, index: usize, stored: BTreeMap<Partition, Stored>) {
         let member = &mut self.members[index];
         member.client.asks = Asks::Nothing;
         for (partition, stored) in &stored {
@@ -406,11 +401,28 @@ impl World {
         self.step(index, input.unwrap_or(Input::InsertUnknown(batch, table)));
     }
 
-    /// Halts where the position lies outside the log; otherwise the client was wrong and begins anew.
-    fn ends_known(&mut self, index: usize, partition: Partition, low: Offset, high: Offset) {
+    /// After a failure in a partition's queue the ends of the log tell what is missing.
+    fn heed_fetch_failure(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if member.state == State::Up && std::mem::take(&mut member.fetch_failed) {
+            let (who, epoch, partitions) = (member.who(index), member.epoch, member.distrusted.clone());
+            let delay = self.chance.latency();
+            self.agenda.put(self.now + delay, Event::AskEnds(who, epoch, partitions));
+        }
+    }
+
+    /// Reports or halts where a position lies outside its log; otherwise the client was wrong and begins anew.
+    fn ends_known(&mut self, index: usize, ends: &BTreeMap<Partition, (Offset, Offset)>) {
         let life = self.members[index].life;
-        self.step(index, Input::OutOfRange { partition, low, high });
-        if self.is_up(index) && self.members[index].life == life {
+        for (partition, (low, high)) in ends {
+            if self.is_up(index) && self.members[index].life == life {
+                let (partition, low, high) = (*partition, *low, *high);
+                self.step(index, Input::OutOfRange { partition, low, high });
+            }
+        }
+        let here = self.is_up(index) && self.members[index].life == life;
+        // Behind a gap the pump itself orders it.
+        if here && !self.members[index].pump.has_gaps() {
             self.rejoin(index);
         }
     }

@@ -39,8 +39,8 @@ pub enum Note {
     Fact(u64, Input),
     /// A claimed batch, built again.
     Rebuilt(u64, BatchId, Rc<Payload>, Filled),
-    /// The ends of a log.
-    Ends(u64, Partition, Offset, Offset),
+    /// The ends of logs.
+    Ends(u64, BTreeMap<Partition, (Offset, Offset)>),
     /// The answer to an insert.
     Inserted(Sender, Input),
     /// No answer to an insert: it took too long, or the connection broke. Which one, under this epoch.
@@ -105,6 +105,8 @@ pub struct Member {
     pub standing_at: u64,
     /// Partitions whose queue held a failure.
     pub distrusted: BTreeSet<Partition>,
+    /// Whether that was just found.
+    pub fetch_failed: bool,
     /// The shape of its rows.
     pub shape: u32,
 }
@@ -137,6 +139,7 @@ impl Member {
             turn_at: u64::MAX,
             standing_at: 0,
             distrusted: BTreeSet::new(),
+            fetch_failed: false,
             shape: 1,
         }
     }
@@ -196,6 +199,7 @@ impl Member {
         self.commit = None;
         self.owned.clear();
         self.distrusted.clear();
+        self.fetch_failed = false;
         self.outstanding.clear();
     }
 

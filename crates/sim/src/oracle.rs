@@ -1,12 +1,12 @@
 //! What has to hold, whatever happened: no row twice, none missing below an offset, views like their tables, and no
 //! halt without a fault of this history that justifies it.
 
+use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::offset::Partition;
 use pumphouse_core::pump::DEADLINE_MARGIN;
 use pumphouse_core::verdict::{Halt, Refusal};
 
-use crate::fault::Fault;
-use crate::topic::Record;
+use crate::topic::{Gap, Record};
 use crate::world::World;
 
 impl World {
@@ -22,19 +22,27 @@ impl World {
     }
 
     fn check_record(&mut self, partition: u32, offset: u64) {
-        let Record { targets, excused, rows_max, .. } = *self.logs[partition as usize].at(offset);
+        let Record { targets, excused, rows_max, gap, .. } = *self.logs[partition as usize].at(offset);
         for number in 0..self.setup.shape.targets {
             let table = &self.server.tables[usize::from(number)];
             let asked = targets & 1 << number != 0 && !excused;
             let rows = table.rows.cell(partition, offset).rows;
             let in_view = table.view.as_ref().map(|view| view.cell(partition, offset).rows);
-            if asked && rows == 0 {
+            if asked && rows == 0 && gap == Gap::None {
                 return self.fail(format_args!(
                     "record {partition}:{offset} was passed and is not in table {number}"
                 ));
             }
             // What was set back by hand may be half there a second time.
-            if !excused && in_view.is_some_and(|in_view| in_view != rows && (rows_max == 1 || in_view == 0)) {
+            if gap == Gap::Missing && rows > 0 && rows_max == 1 {
+                return self.fail(format_args!(
+                    "record {partition}:{offset} is reported missing and is in table {number}"
+                ));
+            }
+            if !excused
+                && gap == Gap::None
+                && in_view.is_some_and(|in_view| in_view != rows && (rows_max == 1 || in_view == 0))
+            {
                 return self.fail(format_args!(
                     "record {partition}:{offset} was passed, {rows} times in table {number}, {in_view:?} in its view"
                 ));
@@ -76,12 +84,13 @@ impl World {
     /// | halt | justified by |
     /// |---|---|
     /// | a block is refused | a row that the tables refuse, in that batch |
-    /// | records gone, a claimed range gone | retention that ate them |
+    /// | records gone, a claimed range gone | retention that ate them, where gaps are to halt |
+    /// | offsets lost | metadata wiped, reset or forgotten there |
     /// | position behind the log's end | nothing here |
     /// | another shape | a process that started with another one |
     /// | a claim too old | its age by the server's clock |
     /// | undecidable | metadata wiped, reset or forgotten on a partition of the claim; or a table without lineage |
-    /// | metadata too large | nothing here |
+    /// | metadata too large, gaps refused | nothing here |
     pub(crate) fn judge_halt(&mut self, index: usize, reason: &Halt) {
         let shape = self.members[index].shape;
         let justified = match reason {
@@ -91,10 +100,12 @@ impl World {
                 records.into_iter().any(|(p, o)| self.logs[*p as usize].at(*o).refused)
             }
             Halt::RecordsGone { partition, missing } => {
-                missing.to.0 <= self.logs[partition.0 as usize].low
-                    && self.chance.struck(Fault::Retention) + self.chance.struck(Fault::RetentionBehind) > 0
+                self.setup.gaps == GapPolicy::Halt && missing.to.0 <= self.logs[partition.0 as usize].low
             }
-            Halt::Gone { partition, range, .. } => range.from.0 < self.logs[partition.0 as usize].low,
+            Halt::Gone { partition, range, .. } => {
+                self.setup.gaps == GapPolicy::Halt && range.from.0 < self.logs[partition.0 as usize].low
+            }
+            Halt::OffsetsLost(lost) => lost.keys().all(|partition| self.by_hand.contains(partition)),
             Halt::Shape(claim) => claim.shape != shape,
             Halt::TooOld(claim) => {
                 let age = self.server.time(self.now).0 - claim.claimed_at.0;
@@ -105,7 +116,9 @@ impl World {
             Halt::Undecidable(claim) => {
                 !self.setup.lineage || claim.ranges.keys().any(|partition| self.by_hand.contains(partition))
             }
-            Halt::Refused(..) | Halt::OutOfRange { .. } | Halt::MetadataTooLarge => false,
+            Halt::Refused(..) | Halt::OutOfRange { .. } | Halt::MetadataTooLarge | Halt::GapsRefused(_) => {
+                false
+            }
         };
         let name = match reason {
             Halt::Refused(..) => "refused",
@@ -116,6 +129,8 @@ impl World {
             Halt::Undecidable(_) => "undecidable",
             Halt::OutOfRange { .. } => "out of range",
             Halt::MetadataTooLarge => "metadata too large",
+            Halt::OffsetsLost(_) => "offsets lost",
+            Halt::GapsRefused(_) => "gaps refused",
         };
         *self.halts.entry(name).or_default() += 1;
         if !justified {

@@ -88,6 +88,13 @@ impl World {
             }
             Effect::Rebuild(claim) => self.agenda.put(self.now + soon * 4, Event::Rebuild(who, epoch, claim)),
             Effect::Probe(claim) => self.agenda.put(self.now + soon, Event::Probe(who, epoch, claim)),
+            Effect::AskOrigins(order, starts) => {
+                let partitions = starts.into_keys().collect();
+                self.agenda.put(self.now + soon, Event::AskHighest(who, epoch, order, partitions));
+            }
+            Effect::ReportGaps(order, gaps) => {
+                self.agenda.put(self.now + soon, Event::ReportGaps(who, epoch, order, gaps));
+            }
             Effect::Release(partitions) => self.release(index, &partitions),
             Effect::Rejoin => self.rejoin(index),
             Effect::Leave => {
@@ -144,6 +151,7 @@ impl World {
     fn release(&mut self, index: usize, partitions: &BTreeSet<Partition>) {
         let member = &mut self.members[index];
         member.owned.retain(|partition| !partitions.contains(partition));
+        member.distrusted.retain(|partition| !partitions.contains(partition));
         let client = &mut member.client;
         client.owned.retain(|partition| !partitions.contains(partition));
         client.positions.retain(|partition, _| !partitions.contains(partition));

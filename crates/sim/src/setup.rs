@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pumphouse_core::batch::BatchPolicy;
+use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::pump::Policy;
 
 use crate::chance::Chance;
@@ -24,6 +25,8 @@ pub struct Setup {
     pub with_view: bool,
     /// How long tokens are remembered.
     pub window: Window,
+    /// What is done about records that retention ate.
+    pub gaps: GapPolicy,
     /// Rows of a batch.
     pub rows: u64,
     /// Age of a batch.
@@ -58,6 +61,7 @@ impl Setup {
             lineage: !chance.one_in(8),
             with_view: chance.one_in(2),
             window: Window { entries: 10_000, age: replicated.then_some(safe_age * 2) },
+            gaps: if chance.one_in(6) { GapPolicy::Halt } else { GapPolicy::Report },
             rows: chance.between(1, 8),
             freshness: chance.between(10, 800),
             insert_timeout: chance.between(1_000, 4_000),
@@ -84,6 +88,7 @@ impl Setup {
             revision: "r".into(),
             insert_timeout: Duration::from_millis(self.insert_timeout),
             safe_age: Duration::from_millis(self.safe_age),
+            gaps: self.gaps,
         }
     }
 }

@@ -18,6 +18,19 @@ pub struct Record {
     pub rows_max: u8,
     /// Whether nobody may ask for its rows any more.
     pub excused: bool,
+    /// Whether it lies in a reported gap.
+    pub gap: Gap,
+}
+
+/// What was reported of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Nothing.
+    None,
+    /// That it is missing.
+    Missing,
+    /// That it is missing, or may have landed.
+    PossiblyLanded,
 }
 
 /// One partition's log.
@@ -92,7 +105,7 @@ impl Record {
         };
         let slot = u8::try_from(chance.between(0, u64::from(shape.slots) - 1)).expect("few slots");
         let refused = targets & every != 0 && chance.strikes(Fault::RowRefused);
-        Self { targets, slot, visible, refused, rows_max: 1, excused: false }
+        Self { targets, slot, visible, refused, rows_max: 1, excused: false, gap: Gap::None }
     }
 }
 

@@ -93,13 +93,10 @@ impl World {
         }
     }
 
-    /// The log begins at `low` from now on; what was not committed by then may be missing.
+    /// The log begins at `low` from now on.
     fn retain(&mut self, partition: usize, low: u64) {
         self.trace.line(self.now, "kafka", format_args!("partition {partition} begins at {low}"));
         let log = &mut self.logs[partition];
-        for offset in log.low..low {
-            log.at_mut(offset).excused = true;
-        }
         log.low = log.low.max(low);
     }
 
@@ -147,7 +144,8 @@ impl World {
             "by hand",
             format_args!("partition {partition}: {}, at {at}", fault.name()),
         );
-        self.group.store(key, Some((at, Text::Foreign)));
+        let text = if fault == Fault::OffsetReset { Text::Bare } else { Text::Foreign };
+        self.group.store(key, Some((at, text)));
     }
 
     /// The coordinator forgets what it acknowledged last.
@@ -178,7 +176,7 @@ impl World {
         }
     }
 
-    fn may_miss(&mut self, partition: usize, from: u64, to: u64) {
+    pub(crate) fn may_miss(&mut self, partition: usize, from: u64, to: u64) {
         for offset in from..to.max(from) {
             self.logs[partition].at_mut(offset).excused = true;
         }

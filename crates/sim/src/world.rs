@@ -77,6 +77,8 @@ pub struct World {
     pub(crate) late_refused: u64,
     /// Claims that somebody else's life had left.
     pub(crate) recovered: u64,
+    /// Tokens of gaps that stand in their table.
+    pub(crate) gap_tokens: BTreeSet<String>,
     /// Partitions whose offsets or metadata were changed past the pump.
     pub(crate) by_hand: BTreeSet<Partition>,
     events: u64,
@@ -136,6 +138,7 @@ impl World {
             queries: BTreeMap::new(),
             late_refused: 0,
             recovered: 0,
+            gap_tokens: BTreeSet::new(),
             by_hand: BTreeSet::new(),
             events: 0,
         }
@@ -206,7 +209,12 @@ impl World {
             Event::AskStored(who, epoch, partitions) => self.ask_stored(who, epoch, &partitions),
             Event::ReadStored(who, epoch, claim) => self.read_stored(who, epoch, &claim),
             Event::Rebuild(who, epoch, claim) => self.rebuild(who, epoch, &claim),
-            Event::AskEnds(who, epoch, partition) => self.ask_ends(who, epoch, partition),
+            Event::AskEnds(who, epoch, partitions) => self.ask_ends(who, epoch, &partitions),
+            Event::AskHighest(who, epoch, order, partitions) => {
+                self.ask_highest((who, epoch), order, partitions)
+            }
+            Event::AskOrigins(who, epoch, order, highest) => self.ask_origins((who, epoch), order, highest),
+            Event::ReportGaps(who, epoch, order, gaps) => self.report_gaps((who, epoch), order, gaps),
             Event::Probe(who, epoch, claim) => self.probe(who, epoch, claim),
             Event::Insert(sender, insert) => self.insert_arrives(sender, insert),
             Event::Land(query) => self.land(query),

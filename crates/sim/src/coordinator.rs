@@ -29,6 +29,12 @@ impl World {
         name: Option<MemberName>,
         owned: BTreeSet<Partition>,
     ) {
+        if name.is_some_and(|name| !self.group.has(name)) {
+            // A name that the group does not know is refused, not forgiven.
+            let who = self.members[member].who(member);
+            let delay = self.chance.latency();
+            return self.tell_after(delay, who, Note::NotAMember(client));
+        }
         let (name, begins) = self.group.join(client, name, owned);
         self.trace.line(self.now, "group", format_args!("member {member} joins as {name}"));
         if self.members[member].client.number != client {

@@ -102,13 +102,10 @@ impl Group {
         name: Option<MemberName>,
         owned: BTreeSet<Partition>,
     ) -> (MemberName, bool) {
-        let known = name.filter(|name| self.members.contains_key(name));
-        let name = known.unwrap_or_else(|| {
+        let name = name.unwrap_or_else(|| {
             self.next_name += 1;
             self.next_name
         });
-        // Who comes as a stranger has nothing, whatever it says.
-        let owned = if known.is_some() { owned } else { BTreeSet::new() };
         self.members.insert(name, Joined { client, owned, waits: true });
         (name, self.prepare())
     }

@@ -18,6 +18,8 @@ cargo xtask <chore>
           turn each decision of the core around once and see which test notices; words go to cargo-mutants
   servers start|stop|status
           a ClickHouse and a Kafka that stay until they are stopped; prints their addresses as shell exports
+  sim [--seeds N] [--from SEED] [--json] | --seed SEED
+          histories of a simulated Kafka and ClickHouse over the real pump; --seed shows one (exit code 1 if a rule broke)
   tidy    measure the sources and refuse what STYLE.md forbids (exit code 1 with findings)
   help    this text
 ";
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["model", rest @ ..] => model::run(rest),
         ["mutants", rest @ ..] => model::mutants(rest),
         ["servers", rest @ ..] => binary::internal("servers", rest),
+        ["sim", rest @ ..] => binary::simulate(rest),
         ["tidy"] => tidy::run(),
         [] | ["help" | "--help" | "-h", ..] => {
             print!("{HELP}");

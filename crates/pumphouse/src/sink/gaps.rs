@@ -163,7 +163,9 @@ fn as_of(
     mut missing: Vec<(Range, &'static str)>,
 ) -> Vec<(Range, &'static str)> {
     if now <= sent_until {
-        missing.iter_mut().for_each(|(_, reason)| *reason = RETENTION_POSSIBLY_LANDED);
+        for (_, reason) in &mut missing {
+            *reason = RETENTION_POSSIBLY_LANDED;
+        }
     }
     missing
 }

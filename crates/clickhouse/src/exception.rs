@@ -21,6 +21,8 @@ pub struct ServerError {
     pub kind: Kind,
     /// Where it happened, as far as the message tells.
     pub stage: Stage,
+    /// The first row of the block that breaks a constraint, counted from 0, where the message names it.
+    pub row: Option<usize>,
 }
 
 /// Where an error happened, as far as its message tells.
@@ -145,6 +147,13 @@ impl Kind {
         }
     }
 
+    /// Whether an error of this kind, met while a block is made fit for its table, may be a row's fault: then the same
+    /// row is refused again, and the block without it may be taken.
+    #[must_use]
+    pub fn may_be_a_rows(self) -> bool {
+        matches!(self, Self::BadRow | Self::Unknown)
+    }
+
     /// Whether messages of this kind may quote a row.
     fn may_quote_rows(self) -> bool {
         matches!(self, Self::BadRow | Self::Block | Self::Memory | Self::Timeout | Self::Unknown)
@@ -183,6 +192,7 @@ impl ServerError {
             ),
             kind,
             stage: Stage::Proxy,
+            row: None,
         })
     }
 
@@ -248,8 +258,16 @@ impl Said<'_> {
             message: presentable(self.message, kind),
             kind,
             stage: Stage::of(self.message),
+            row: violated_row(self.message),
         }
     }
+}
+
+/// Reads `… is violated at row 17. Expression: …`, which counts from 1.
+fn violated_row(message: &str) -> Option<usize> {
+    let (_, after) = message.split_once("is violated at row ")?;
+    let digits = after.find(|letter: char| !letter.is_ascii_digit())?;
+    after[..digits].parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Finds `Code: 252. DB::Exception: … (TOO_MANY_PARTS)` at the start of a line, the last one first: an answer

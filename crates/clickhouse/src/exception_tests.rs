@@ -180,6 +180,17 @@ fn no_value_of_a_row_stays_in_a_message() {
 }
 
 #[test]
+fn a_violated_constraint_names_its_row() {
+    let violated = "Constraint `c` for table x.t (294635c1-e8fd-48c7-bc30-5c4a31a0e17d) is violated at row 17. Expression: (a < 100). Column values: a = 4711.";
+    let named =
+        |message: &str| said(&format!("Code: 469. DB::Exception: {message} (VIOLATED_CONSTRAINT)")).row;
+    assert_eq!(named(violated), Some(16));
+    for other in ["is violated at row 0. ", "is violated at row ", "is violated at row x.", "row 5."] {
+        assert_eq!(named(other), None, "{other}");
+    }
+}
+
+#[test]
 fn a_message_is_cut_at_its_bound_and_keeps_no_stack() {
     let error = said(&format!("Code: 60. DB::Exception: {} (UNKNOWN_TABLE) (version 1)", "ü".repeat(2_000)));
     assert_eq!(error.message.chars().count(), MESSAGE_CHARS_MAX);

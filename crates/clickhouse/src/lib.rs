@@ -12,6 +12,7 @@
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
 //! preflight     what stands between a live table and exactly once
+//! scratch       which rows a table would refuse, without storing one
 //! ```
 
 pub mod arrow_stream;
@@ -21,6 +22,7 @@ pub mod exception;
 pub mod insert;
 pub mod preflight;
 pub mod quote;
+pub mod scratch;
 mod wire_type;
 
 pub use client::{Client, ClientSettings, QueryError};

@@ -19,6 +19,7 @@ mod engine;
 mod live;
 mod purity;
 mod settings;
+mod steady;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::client::{Client, QueryError};
 use crate::ddl;
 use engine::{Engine, Window};
 use live::{Catalogue, LiveTable, TableName};
+pub use steady::{Refusing, is_steady};
 
 /// The window that new tables get and that findings propose.
 pub const WINDOW: u32 = 10_000;

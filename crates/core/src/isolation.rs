@@ -82,11 +82,11 @@ impl Search {
     pub fn taken(&mut self) {
         self.trials += 1;
         self.open.pop();
-        // What is left of a refused slice must hold the refused row.
-        if let Some((_, holds_refused)) = self.open.last_mut()
-            && *holds_refused
-        {
-            self.split_last(None);
+        // What is left of a refused slice must hold the refused row; a single one is tried all the same.
+        match self.open.last_mut() {
+            Some((slice, holds_refused)) if *holds_refused && slice.len() == 1 => *holds_refused = false,
+            Some((_, true)) => self.split_last(None),
+            _ => {}
         }
     }
 

@@ -51,7 +51,7 @@ fn one_bad_row_in_a_million_takes_a_few_trials() {
     for (row, names) in [(0, false), (999_999, false), (123_456, false), (123_456, true)] {
         let found = search(1_000_000, &[row].into(), 64, names);
         assert_eq!(found.refused(), &BTreeSet::from([row]));
-        assert!(found.trials() <= if names { 4 } else { 41 }, "{} trials for row {row}", found.trials());
+        assert!(found.trials() <= if names { 4 } else { 42 }, "{} trials for row {row}", found.trials());
     }
 }
 

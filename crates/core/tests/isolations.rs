@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Excluded, Metadata};
+use pumphouse_core::gap::{Committed, GapPolicy, Origin};
 use pumphouse_core::isolation::{Isolation, Proof};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump, TableId};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, TableId};
 use pumphouse_core::verdict::{Halt, Refusal};
 
 const PARTITIONS: u32 = 3;
@@ -40,6 +41,7 @@ enum Asked {
     Rebuild(Claim),
     Probe(Claim),
     Isolate(Claim, TableId),
+    Origins(OrderId, BTreeMap<Partition, Offset>),
 }
 
 struct Member {
@@ -106,6 +108,7 @@ impl World {
             revision: "r".into(),
             insert_timeout: Duration::from_secs(1),
             safe_age: Duration::from_mins(50_000),
+            gaps: GapPolicy::Halt,
         })
     }
 
@@ -124,6 +127,7 @@ impl World {
                 Effect::ReadStored(claim) => asked.push(Asked::ReadStored(claim)),
                 Effect::Rebuild(claim) => asked.push(Asked::Rebuild(claim)),
                 Effect::Probe(claim) => asked.push(Asked::Probe(claim)),
+                Effect::AskOrigins(order, starts) => asked.push(Asked::Origins(order, starts)),
                 Effect::Isolate(claim, table) => asked.push(Asked::Isolate(claim, table)),
                 Effect::Release(_) => self.members[member].releasing = false,
                 Effect::Rejoin => {
@@ -132,7 +136,9 @@ impl World {
                 }
                 Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
                 Effect::Halt(Halt::Refused(..)) if self.kind.is_moody => self.members[member].halted = true,
-                Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
+                Effect::Leave | Effect::Halt(_) | Effect::ReportGaps(..) => {
+                    panic!("{effect:?}\n{}", self.log.join("\n"))
+                }
             }
         }
     }
@@ -291,6 +297,13 @@ impl World {
             Asked::Probe(claim) => {
                 let landed = self.landed.iter().any(|(batch, ..)| *batch == claim.id);
                 self.step(member, Input::Probed(claim.id, Some(landed)));
+            }
+            Asked::Origins(order, starts) => {
+                let is_ours = |partition| self.stored[partition].metadata.is_some();
+                let committed = |p| if is_ours(p) { Committed::Ours } else { Committed::Never };
+                let origin = |p| Origin { committed: committed(p), highest: None, end: Offset(RECORDS) };
+                let origins = starts.keys().map(|p| (*p, origin(p))).collect();
+                self.step(member, Input::Origins(order, origins));
             }
             Asked::Isolate(claim, table) => {
                 let found = self.search(&claim, table);

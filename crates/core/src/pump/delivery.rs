@@ -120,6 +120,8 @@ impl Pump {
         }
         match purpose {
             Purpose::Mark | Purpose::Pass => {}
+            Purpose::Affirm(begins) => self.report_gaps(&begins, out),
+            Purpose::Skip => self.skipped(out),
             Purpose::Revise(in_flight) => self.revised(in_flight, out),
             Purpose::Unclaim(batch) => self.unclaimed(batch, out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),

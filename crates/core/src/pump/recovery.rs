@@ -64,7 +64,7 @@ impl Pump {
         }
         let Some(claim) = self.recovering(batch) else { return };
         let in_flight = self.in_flight_of(claim, Outcome::Resent, filled.bytes);
-        self.start_insert(in_flight, moment, out);
+        self.insert_rebuilt(in_flight, moment, out);
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {

@@ -2,6 +2,8 @@
 
 pub mod clock;
 mod faults;
+mod gaps;
+mod isolate;
 pub mod lane;
 mod orders;
 pub mod process;

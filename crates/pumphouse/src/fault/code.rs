@@ -188,6 +188,20 @@ codes! {
     ReplayUnderWay "PH-0052" FAILED
         "replay is under way"
         "nothing more is deleted";
+    // Gaps, lost places and views
+    GapReported "PH-0055" NEVER
+        "records deleted before they became rows"
+        "they stand in `pumphouse.gaps` and the stream goes on behind them";
+    OffsetsLost "PH-0056" HALTED
+        "the group's offsets were lost"
+        "the stream halts; nothing is inserted twice or skipped";
+    ViewThrows "PH-0058" NEVER
+        "a view refuses the rows"
+        "the same rows are sent again under the same token";
+    // Refused rows
+    TableRefusesRows "PH-0059" HALTED
+        "table refuses too many rows"
+        "the stream halts; the claim stays";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"
@@ -251,6 +265,9 @@ codes! {
         "the record becomes a dead letter";
     SchemaFailed "PH-0120" NEVER
         "fails the JSON Schema"
+        "the record becomes a dead letter";
+    RowRefused "PH-0121" NEVER
+        "ClickHouse refuses the row"
         "the record becomes a dead letter";
     // The servers that tests and the demo bring along
     ToolMissing "PH-0200" FAILED

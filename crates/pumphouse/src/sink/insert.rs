@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
-use pumphouse_clickhouse::exception::Kind;
+use pumphouse_clickhouse::exception::{Kind, ServerError, Stage};
 use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
 use pumphouse_core::claim::Claim;
 use pumphouse_core::moment::ServerTime;
@@ -96,6 +96,9 @@ impl Sink {
         report(order, target, &answer);
         match answer {
             InsertAnswer::Done => Input::Inserted(batch, table),
+            InsertAnswer::Unknown(Doubt::Server(error)) if is_suspect(&error) => {
+                Input::InsertSuspect(batch, table)
+            }
             InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
@@ -112,6 +115,11 @@ impl Sink {
             Refused::Server(error) => refusal_of(error.kind),
         }
     }
+}
+
+/// Whether an error that proves nothing may be a row's fault, met in the table itself.
+fn is_suspect(error: &ServerError) -> bool {
+    error.stage == Stage::Untold && error.kind.may_be_a_rows() && error.code != 0
 }
 
 fn report(order: &Order, target: &Target, answer: &InsertAnswer) {
@@ -149,7 +157,7 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
         Refusal::Deadline => Some(Code::DeadlinePassed),
         Refusal::Access => Some(Code::AccessDenied),
         Refusal::Missing => Some(Code::TableGone),
-        Refusal::Block => Some(Code::BlockRefused),
+        Refusal::Row | Refusal::Block => Some(Code::BlockRefused),
         Refusal::Other => Some(Code::InsertUnknown),
     }
 }
@@ -163,7 +171,8 @@ pub(crate) fn refusal_of(kind: Kind) -> Refusal {
         Kind::Deadline => Refusal::Deadline,
         Kind::Access => Refusal::Access,
         Kind::MissingTable | Kind::ColumnMismatch | Kind::Setting => Refusal::Missing,
-        Kind::BadRow | Kind::Block => Refusal::Block,
+        Kind::BadRow => Refusal::Row,
+        Kind::Block => Refusal::Block,
         Kind::Unknown => Refusal::Other,
     }
 }

@@ -1,7 +1,9 @@
 //! Into ClickHouse: a batch's rows become one insert per table, and the answer becomes a fact. Its dead letters may go
 //! to a topic beside it, under the same three answers.
 
+pub mod gaps;
 pub mod insert;
+pub mod isolate;
 pub mod letter;
 pub mod payload;
 pub mod probe;

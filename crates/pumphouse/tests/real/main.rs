@@ -14,6 +14,7 @@ mod demo;
 mod gaps;
 mod groups;
 mod incidents;
+mod isolation;
 mod letters;
 mod oracle;
 mod outages;

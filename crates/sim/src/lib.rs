@@ -1,0 +1,1 @@
+//! The world in a box: a Kafka, a ClickHouse, clocks and crashes around the pump that is shipped. One seed, one history.

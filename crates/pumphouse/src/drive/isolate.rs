@@ -16,11 +16,11 @@ use crate::telemetry::event;
 
 /// What ClickHouse said of the rows that it refuses, of the batch at hand.
 #[derive(Clone, Default)]
-pub struct Refused {
+pub(super) struct Refused {
     /// Of each row.
-    pub rows: LeftOut,
+    pub(super) rows: LeftOut,
     /// Of the block.
-    pub block: Option<String>,
+    pub(super) block: Option<String>,
 }
 
 /// What a letter says of a row that an earlier owner has found.
@@ -80,8 +80,8 @@ fn search(shared: &Shared, claim: &Claim, table: TableId, refused: &Refused, mai
         return nothing("the batch holds no row for this table".to_owned());
     };
     let compression = ready::compression(shared.settings.clickhouse.compression);
-    let block = Block { table, rows, places: &places, claimed_at: claim.claimed_at, compression };
-    shared.runtime.block_on(isolate::isolate(&shared.sink, &block))
+    let block = Block { rows, places: &places, compression };
+    shared.runtime.block_on(isolate::isolate(&shared.sink, &block, (table, claim.claimed_at)))
 }
 
 /// The rows that a claim excludes, each with what is known of its refusal.

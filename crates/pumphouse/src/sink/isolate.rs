@@ -2,11 +2,12 @@
 //! refusal is one that holds at any time. Which slice comes next, the core's search decides; what follows, the pump.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Compression};
-use pumphouse_clickhouse::client::QueryError;
+use pumphouse_clickhouse::client::{Client, QueryError};
 use pumphouse_clickhouse::exception::{ServerError, Stage};
 use pumphouse_clickhouse::insert::{Doubt, InsertAnswer, Refusal};
 use pumphouse_clickhouse::preflight::{Refusing, is_steady};
@@ -32,24 +33,59 @@ pub struct Found {
     pub isolation: Isolation,
     /// What the server says of each refused row, without its contents.
     pub said: BTreeMap<RowPlace, String>,
-    /// What it says of the block.
+    /// What it says of the block, or why nothing could be found out.
     pub of_the_block: Option<String>,
     /// Slices tried.
     pub trials: u32,
 }
 
+/// Where rows are tried: a table, on a server.
+#[derive(Clone, Copy)]
+pub struct Where<'a> {
+    /// The connection.
+    pub client: &'a Client,
+    /// The server.
+    pub server: usize,
+    /// The table.
+    pub target: &'a Target,
+    /// The settings that go with each insert.
+    pub settings: &'a BTreeMap<String, String>,
+    /// Limit for one trial.
+    pub timeout: Duration,
+}
+
 /// A block of rows on their way to a table.
 pub struct Block<'a> {
-    /// The table.
-    pub table: TableId,
     /// Its rows.
     pub rows: &'a RecordBatch,
     /// Where each row comes from.
     pub places: &'a [RowPlace],
-    /// When the batch was claimed.
-    pub claimed_at: ServerTime,
     /// How the slices are compressed.
     pub compression: Compression,
+}
+
+/// A block that a table refuses as a whole, searched.
+pub struct Searched {
+    search: Search,
+    errors: BTreeMap<usize, ServerError>,
+    of_the_block: ServerError,
+    before_writing: bool,
+    every_row: bool,
+}
+
+impl Searched {
+    /// The refused rows, each with what the server says of it.
+    #[must_use]
+    pub fn said(&self, block: &Block<'_>, target: &Target) -> BTreeMap<RowPlace, String> {
+        let said = |row: &usize| told(self.errors.get(row).unwrap_or(&self.of_the_block), target);
+        self.search.refused().iter().map(|row| (block.places[*row], said(row))).collect()
+    }
+
+    /// Rows from the beginning of the block that are judged.
+    #[must_use]
+    pub fn judged(&self) -> usize {
+        self.search.judged()
+    }
 }
 
 enum Trial {
@@ -58,138 +94,145 @@ enum Trial {
     Unknown(String),
 }
 
-/// Finds the rows of `block` that its table refuses, each by itself.
-pub async fn isolate(sink: &Sink, block: &Block<'_>) -> Found {
+/// Finds the rows of `block` that a table of the stream refuses, each by itself.
+pub async fn isolate(sink: &Sink, block: &Block<'_>, (table, claimed_at): (TableId, ServerTime)) -> Found {
     let mut found =
-        Found { isolation: Isolation::Unknown, said: BTreeMap::new(), of_the_block: None, trials: 0 };
-    let searched = search_with(sink, block, &mut found).await;
-    if let Err(reason) = searched {
-        found.of_the_block = Some(reason);
+        Found { isolation: Isolation::NoRow, said: BTreeMap::new(), of_the_block: None, trials: 0 };
+    let Some(target) = sink.targets.get(usize::from(table.0)) else { return found };
+    let server = sink.server.load(Ordering::Relaxed);
+    let at = Where { client: &sink.client, server, target, settings: &sink.settings, timeout: sink.timeout };
+    match search(at, block, EXCLUDED_MAX).await {
+        Ok(None) => {}
+        Ok(Some(searched)) => {
+            found.said = searched.said(block, target);
+            found.of_the_block = Some(told(&searched.of_the_block, target));
+            found.trials = searched.search.trials();
+            found.isolation = judge(at, block, &searched, claimed_at).await.unwrap_or(Isolation::Unknown);
+        }
+        Err(reason) => (found.isolation, found.of_the_block) = (Isolation::Unknown, Some(reason)),
     }
     found
 }
 
-async fn search_with(sink: &Sink, block: &Block<'_>, found: &mut Found) -> Result<(), String> {
-    let Some(target) = sink.targets.get(usize::from(block.table.0)) else { return Ok(()) };
+/// What the search means for the batch.
+async fn judge(
+    at: Where<'_>,
+    block: &Block<'_>,
+    searched: &Searched,
+    claimed_at: ServerTime,
+) -> Result<Isolation, QueryError> {
+    let Searched { search, errors, before_writing, .. } = searched;
+    let of_constraints = errors.values().all(|error| error.code == VIOLATED_CONSTRAINT);
+    let is_constraints = *before_writing && of_constraints && !errors.is_empty();
+    let refusing = if is_constraints { Refusing::Constraints } else { Refusing::Anything };
+    let Target { database, table, columns, .. } = at.target;
+    let sent: BTreeSet<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+    let asked = is_steady(at.client, at.server, (database, table), &sent, (refusing, claimed_at.0));
+    let proof = Proof { is_steady: asked.await?, before_writing: *before_writing };
+    Ok(if searched.every_row {
+        Isolation::EveryRow
+    } else if search.is_whole() {
+        let rows = search.refused().iter().map(|row| excluded(block.places[*row])).collect();
+        Isolation::Rows { rows, of: block.rows.num_rows() as u64, proof }
+    } else {
+        Isolation::TooMany { rows: search.judged() as u64, proof }
+    })
+}
+
+/// Searches a block for at most so many refused rows; none where a table takes it as it is.
+///
+/// # Errors
+/// Says why nothing could be found out: no right to create a temporary table, no answer, a server that is busy.
+pub async fn search(
+    at: Where<'_>,
+    block: &Block<'_>,
+    refused_max: usize,
+) -> Result<Option<Searched>, String> {
     let original = Original {
-        database: &target.database,
-        table: &target.table,
-        columns: &target.columns,
-        settings: &sink.settings,
-        timeout: sink.timeout,
+        database: &at.target.database,
+        table: &at.target.table,
+        columns: &at.target.columns,
+        settings: at.settings,
+        timeout: at.timeout,
     };
-    let server = sink.server.load(std::sync::atomic::Ordering::Relaxed);
     for likeness in [Likeness::Conditions, Likeness::Keys] {
-        let created = Scratch::create(&sink.client, server, &original, likeness).await;
+        let created = Scratch::create(at.client, at.server, &original, likeness).await;
         let scratch = created.map_err(|error| no_scratch(&error))?;
         match trial(&scratch, block, 0..block.rows.num_rows()).await? {
-            Trial::Taken => found.trials += 1,
+            Trial::Taken => {}
             Trial::Unknown(reason) => return Err(reason),
             Trial::Refused(error) => {
-                let search = Searching { scratch: &scratch, block, target, error: *error };
+                let (search, errors) = search_in(&scratch, block, &error, refused_max).await?;
+                let every_row = is_every_row(&scratch, block, &search).await?;
                 let before_writing = likeness == Likeness::Conditions;
-                return search.run(sink, (server, before_writing), found).await;
+                return Ok(Some(Searched {
+                    search,
+                    errors,
+                    of_the_block: *error,
+                    before_writing,
+                    every_row,
+                }));
             }
         }
     }
-    found.isolation = Isolation::NoRow;
-    Ok(())
+    Ok(None)
 }
 
 fn no_scratch(error: &QueryError) -> String {
     format!("a temporary table to try rows in can't be created: {error}")
 }
 
-/// A search of a block that is refused as a whole.
-struct Searching<'a> {
-    scratch: &'a Scratch<'a>,
-    block: &'a Block<'a>,
-    target: &'a Target,
-    error: ServerError,
-}
-
-impl Searching<'_> {
-    async fn run(
-        &self,
-        sink: &Sink,
-        (server, before_writing): (usize, bool),
-        found: &mut Found,
-    ) -> Result<(), String> {
-        found.of_the_block = Some(self.told(&self.error));
-        let (search, errors) = self.search().await?;
-        found.trials += search.trials();
-        let of_constraints = errors.values().all(|error| error.code == VIOLATED_CONSTRAINT);
-        let refusing = if before_writing && of_constraints && !errors.is_empty() {
-            Refusing::Constraints
-        } else {
-            Refusing::Anything
-        };
-        let sent: BTreeSet<String> = self.target.columns.iter().map(|(name, _)| name.clone()).collect();
-        let (table, since) =
-            ((self.target.database.as_str(), self.target.table.as_str()), self.block.claimed_at.0);
-        let steady = is_steady(&sink.client, server, table, &sent, (refusing, since)).await;
-        let is_steady = steady.map_err(|error| error.to_string())?;
-        let proof = Proof { is_steady, before_writing };
-        let places = self.block.places;
-        found.said = errors.iter().map(|(row, error)| (places[*row], self.told(error))).collect();
-        let of = self.block.rows.num_rows() as u64;
-        found.isolation = match () {
-            () if self.is_every_row(&search).await? => Isolation::EveryRow,
-            () if !search.is_whole() => Isolation::TooMany { rows: search.judged() as u64, proof },
-            () => {
-                let rows = search.refused().iter().map(|row| excluded(places[*row])).collect();
-                Isolation::Rows { rows, of, proof }
-            }
-        };
-        Ok(())
-    }
-
-    async fn search(&self) -> Result<(Search, BTreeMap<usize, ServerError>), String> {
-        let (began, mut errors) = (Instant::now(), BTreeMap::new());
-        let mut search = Search::new(self.block.rows.num_rows(), EXCLUDED_MAX);
-        search.refuses(self.error.row);
-        if let Some(only) = search.refused().first() {
-            errors.insert(*only, self.error.clone());
-        }
-        while let Some(slice) = search.next_slice().filter(|_| began.elapsed() < SEARCH_TIME_MAX) {
-            match trial(self.scratch, self.block, slice.clone()).await? {
-                Trial::Taken => search.taken(),
-                Trial::Unknown(reason) => return Err(reason),
-                Trial::Refused(error) => {
-                    search.refuses(error.row);
-                    if slice.len() == 1 {
-                        errors.insert(slice.start, *error);
-                    }
+async fn search_in(
+    scratch: &Scratch<'_>,
+    block: &Block<'_>,
+    of_the_block: &ServerError,
+    refused_max: usize,
+) -> Result<(Search, BTreeMap<usize, ServerError>), String> {
+    let (began, mut errors) = (Instant::now(), BTreeMap::new());
+    let mut search = Search::new(block.rows.num_rows(), refused_max);
+    search.refuses(of_the_block.row);
+    while let Some(slice) = search.next_slice().filter(|_| began.elapsed() < SEARCH_TIME_MAX) {
+        match trial(scratch, block, slice.clone()).await? {
+            Trial::Taken => search.taken(),
+            Trial::Unknown(reason) => return Err(reason),
+            Trial::Refused(error) => {
+                search.refuses(error.row);
+                if slice.len() == 1 {
+                    errors.insert(slice.start, *error);
                 }
             }
         }
-        Ok((search, errors))
     }
+    // A block of one row is refused by itself.
+    if let (1, Some(row)) = (block.rows.num_rows(), search.refused().first()) {
+        errors.insert(*row, of_the_block.clone());
+    }
+    Ok((search, errors))
+}
 
-    /// Whether all rows are refused; of a large block, some are tried that the search did not come to.
-    async fn is_every_row(&self, search: &Search) -> Result<bool, String> {
-        if !search.only_refused() {
-            return Ok(false);
-        }
-        for row in search.samples() {
-            match trial(self.scratch, self.block, row..row + 1).await? {
-                Trial::Taken => return Ok(false),
-                Trial::Unknown(reason) => return Err(reason),
-                Trial::Refused(_) => {}
-            }
-        }
-        Ok(true)
+/// Whether all rows are refused; of a large block, some are tried that the search did not come to.
+async fn is_every_row(scratch: &Scratch<'_>, block: &Block<'_>, search: &Search) -> Result<bool, String> {
+    if !search.only_refused() {
+        return Ok(false);
     }
+    for row in search.samples() {
+        match trial(scratch, block, row..row + 1).await? {
+            Trial::Taken => return Ok(false),
+            Trial::Unknown(reason) => return Err(reason),
+            Trial::Refused(_) => {}
+        }
+    }
+    Ok(true)
+}
 
-    /// What the server says, of the table itself and not of the temporary one.
-    fn told(&self, error: &ServerError) -> String {
-        let text = error.to_string();
-        let Some((before, rest)) = text.split_once(" for table _temporary_and_external_tables") else {
-            return text;
-        };
-        let after = rest.split_once(") ").map_or("", |(_, after)| after);
-        format!("{before} of table {} {after}", self.target.name())
-    }
+/// What the server says, of the table itself and not of the temporary one.
+fn told(error: &ServerError, target: &Target) -> String {
+    let text = error.to_string();
+    let Some((before, rest)) = text.split_once(" for table _temporary_and_external_tables") else {
+        return text;
+    };
+    let after = rest.split_once(") ").map_or("", |(_, after)| after);
+    format!("{before} of table {} {after}", target.name())
 }
 
 async fn trial(

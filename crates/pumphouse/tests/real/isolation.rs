@@ -234,7 +234,7 @@ fn processes_killed_while_they_search_leave_each_row_once() {
     thread::sleep(Duration::from_millis(1_100));
     let mut left = scene.run();
     for round in 0..6 {
-        let mut right = scene.run();
+        let right = scene.run();
         scene.produce(&values(400, |at| at % 100 == round * 10));
         wait_until("a refusal", || {
             (left.log().contains("insert retried") || right.log().contains("insert retried")).then_some(())

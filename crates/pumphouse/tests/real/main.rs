@@ -18,6 +18,7 @@ mod isolation;
 mod letters;
 mod oracle;
 mod outages;
+mod places;
 mod poison;
 mod refusals;
 mod servers;

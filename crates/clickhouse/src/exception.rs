@@ -23,6 +23,8 @@ pub struct ServerError {
     pub stage: Stage,
     /// The first row of the block that breaks a constraint, counted from 0, where the message names it.
     pub row: Option<usize>,
+    /// Whether a function threw on what it was given.
+    pub of_a_function: bool,
 }
 
 /// Where an error happened, as far as its message tells.
@@ -147,13 +149,6 @@ impl Kind {
         }
     }
 
-    /// Whether an error of this kind, met while a block is made fit for its table, may be a row's fault: then the same
-    /// row is refused again, and the block without it may be taken.
-    #[must_use]
-    pub fn may_be_a_rows(self) -> bool {
-        matches!(self, Self::BadRow | Self::Unknown)
-    }
-
     /// Whether messages of this kind may quote a row.
     fn may_quote_rows(self) -> bool {
         matches!(self, Self::BadRow | Self::Block | Self::Memory | Self::Timeout | Self::Unknown)
@@ -193,7 +188,20 @@ impl ServerError {
             kind,
             stage: Stage::Proxy,
             row: None,
+            of_a_function: false,
         })
+    }
+
+    /// Whether a row may be at fault, met in the table itself: then the same row is refused again, and the block without
+    /// it may be taken. What nobody knows is a row's only where a function threw on it.
+    #[must_use]
+    pub fn may_be_a_rows(&self) -> bool {
+        let by_kind = match self.kind {
+            Kind::BadRow => true,
+            Kind::Unknown => self.of_a_function,
+            _ => false,
+        };
+        by_kind && !matches!(self.stage, Stage::Beyond | Stage::Proxy)
     }
 
     /// Whether this answer to an insert proves that none of *its* rows landed. It says nothing of earlier
@@ -259,6 +267,7 @@ impl Said<'_> {
             kind,
             stage: Stage::of(self.message),
             row: violated_row(self.message),
+            of_a_function: self.message.contains("while executing 'FUNCTION "),
         }
     }
 }

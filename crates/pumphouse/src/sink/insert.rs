@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
-use pumphouse_clickhouse::exception::{Kind, ServerError, Stage};
+use pumphouse_clickhouse::exception::Kind;
 use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
 use pumphouse_core::claim::Claim;
 use pumphouse_core::moment::ServerTime;
@@ -96,7 +96,7 @@ impl Sink {
         report(order, target, &answer);
         match answer {
             InsertAnswer::Done => Input::Inserted(batch, table),
-            InsertAnswer::Unknown(Doubt::Server(error)) if is_suspect(&error) => {
+            InsertAnswer::Unknown(Doubt::Server(error)) if error.may_be_a_rows() => {
                 Input::InsertSuspect(batch, table)
             }
             InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
@@ -115,11 +115,6 @@ impl Sink {
             Refused::Server(error) => refusal_of(error.kind),
         }
     }
-}
-
-/// Whether an error that proves nothing may be a row's fault, met in the table itself.
-fn is_suspect(error: &ServerError) -> bool {
-    error.stage == Stage::Untold && error.kind.may_be_a_rows() && error.code != 0
 }
 
 fn report(order: &Order, target: &Target, answer: &InsertAnswer) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Compression};
 use pumphouse_clickhouse::client::{Client, QueryError};
-use pumphouse_clickhouse::exception::{ServerError, Stage};
+use pumphouse_clickhouse::exception::ServerError;
 use pumphouse_clickhouse::insert::{Doubt, InsertAnswer, Refusal};
 use pumphouse_clickhouse::preflight::{Refusing, is_steady};
 use pumphouse_clickhouse::scratch::{Likeness, Original, Scratch};
@@ -245,7 +245,7 @@ async fn trial(
     Ok(match scratch.try_rows(&body).await {
         InsertAnswer::Done => Trial::Taken,
         InsertAnswer::Refused(Refusal::Server(error)) | InsertAnswer::Unknown(Doubt::Server(error))
-            if error.kind.may_be_a_rows() && error.stage != Stage::Beyond && error.code != 0 =>
+            if error.may_be_a_rows() =>
         {
             Trial::Refused(Box::new(error))
         }

@@ -289,3 +289,21 @@ pub(super) fn read_again(
     })?;
     Ok((open, times))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_deleted_grows_as_retention_goes_on_until_the_range_is_gone() {
+        let (here, there) = (Partition(0), Partition(1));
+        let range = |from, to| Range::new(Offset(from), Offset(to));
+        let mut ranges = BTreeMap::from([(here, range(10, 60)), (there, range(0, 5))]);
+        let mut deleted = BTreeMap::new();
+        leave_out(here, Offset(40), &mut ranges, &mut deleted);
+        assert_eq!((ranges[&here], deleted[&here]), (range(40, 60), range(10, 40)));
+        leave_out(here, Offset(60), &mut ranges, &mut deleted);
+        assert_eq!(ranges, BTreeMap::from([(there, range(0, 5))]), "nothing of it is read any more");
+        assert_eq!(deleted, BTreeMap::from([(here, range(10, 60))]));
+    }
+}

@@ -1,6 +1,7 @@
 //! The table of gaps: offsets that Kafka deleted before they became rows. What of a claim is missing, lineage tells; each
 //! gap is one insert with a token of its own. Does not decide when a gap is reported, nor what follows.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -160,10 +161,9 @@ async fn nobody_inserts(sink: &Sink, claim: &Claim) -> Result<(), GapsAnswer> {
     struct Running {
         running: u64,
     }
-    let sql = format!(
-        "SELECT count() AS running FROM system.processes WHERE startsWith(query_id, 'ph-{}-')",
-        claim.id
-    );
+    let ids = std::iter::once(claim.id).chain(claim.supersedes.iter().map(|superseded| superseded.id));
+    let named: Vec<String> = ids.map(|id| format!("startsWith(query_id, 'ph-{id}-')")).collect();
+    let sql = format!("SELECT count() AS running FROM system.processes WHERE {}", named.join(" OR "));
     match sink.client.query(&sql).row::<Running>().await {
         Ok(Running { running: 0 }) => Ok(()),
         Ok(_) => {
@@ -212,11 +212,16 @@ fn pieces_question(
     (partition, range): (Partition, Range),
 ) -> String {
     let shared = lineage.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
+    let before = claim.supersedes.iter().map(|superseded| superseded.claimed_at);
+    let times: Vec<String> = std::iter::once(claim.claimed_at)
+        .chain(before)
+        .map(|time| format!("fromUnixTimestamp64Milli({})", time.0))
+        .collect();
     format!(
         "SELECT min(place) AS begins, max(place) + 1 AS ends FROM \
          (SELECT place, place - row_number() OVER (ORDER BY place) AS piece FROM \
          (SELECT DISTINCT {offset} AS place FROM {table} WHERE {of} = {partition} AND {offset} >= {from} \
-         AND {offset} < {to} AND {time} = fromUnixTimestamp64Milli({at}){shared})) \
+         AND {offset} < {to} AND {time} IN ({times}){shared})) \
          GROUP BY piece ORDER BY begins LIMIT {limit}",
         offset = quote::name(&lineage.offset),
         table = quote::table(&target.database, &target.table),
@@ -224,7 +229,7 @@ fn pieces_question(
         from = range.from,
         to = range.to,
         time = quote::name(&lineage.claimed_at),
-        at = claim.claimed_at.0,
+        times = times.join(", "),
         limit = PIECES_MAX + 1,
     )
 }
@@ -288,13 +293,14 @@ async fn write(
     Err(told)
 }
 
-/// The highest offset that the tables hold of each partition; tables that can't tell, and those of other streams as well,
-/// are left out.
+/// The highest offset that the stream's tables hold of each partition; tables that can't tell, and those of other streams
+/// as well, are left out. Dead letters count where there are rows: alone they may be of a table that was emptied.
 ///
 /// # Errors
 /// When a table can't be asked now.
 pub async fn highest(
     sink: &Sink,
+    stream: &Stream,
     shared: &BTreeSet<String>,
     partitions: &BTreeSet<Partition>,
 ) -> Result<BTreeMap<Partition, Offset>, QueryError> {
@@ -305,7 +311,9 @@ pub async fn highest(
     }
     let mut all: BTreeMap<Partition, Offset> = BTreeMap::new();
     let asked: Vec<String> = partitions.iter().map(ToString::to_string).collect();
-    for target in sink.targets.iter().filter(|target| !shared.contains(&target.name())) {
+    let own = sink.targets.iter().enumerate().filter(|(_, target)| !shared.contains(&target.name()));
+    for (number, target) in own {
+        let is_of_rows = number < stream.tables.len();
         let Some(lineage) = &target.lineage else { continue };
         let condition = lineage.condition.as_ref().map(|said| format!(" AND {said}")).unwrap_or_default();
         let sql = format!(
@@ -317,8 +325,11 @@ pub async fn highest(
             asked = asked.join(", "),
         );
         for Highest { place, highest } in long(sink.client.query(&sql)).rows().await? {
-            let known = all.entry(Partition(place)).or_default();
-            *known = (*known).max(Offset(highest));
+            match all.entry(Partition(place)) {
+                Entry::Occupied(mut known) => *known.get_mut() = Offset(highest).max(*known.get()),
+                Entry::Vacant(unknown) if is_of_rows => drop(unknown.insert(Offset(highest))),
+                Entry::Vacant(_) => {}
+            }
         }
     }
     Ok(all)

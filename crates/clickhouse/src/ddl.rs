@@ -143,6 +143,39 @@ pub fn add_column(database: &str, table: &str, column: (&str, &str)) -> String {
     format!("ALTER TABLE {} ADD COLUMN {} {}", quote::table(database, table), quote::name(column.0), column.1)
 }
 
+/// `CREATE TABLE IF NOT EXISTS … AS` another one: the same columns, keys, indexes and settings, without its rows.
+#[must_use]
+pub fn create_alike(database: &str, table: &str, like: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} AS {}",
+        quote::table(database, table),
+        quote::table(database, like)
+    )
+}
+
+/// `ALTER TABLE … MOVE PARTITION ID … TO TABLE`: no view sees the rows, and the source keeps their tokens.
+#[must_use]
+pub fn move_partition(database: &str, (from, to): (&str, &str), id: &str) -> String {
+    format!(
+        "ALTER TABLE {} MOVE PARTITION ID {} TO TABLE {}",
+        quote::table(database, from),
+        quote::text(id),
+        quote::table(database, to)
+    )
+}
+
+/// `ALTER TABLE … DROP PARTITION ID`.
+#[must_use]
+pub fn drop_partition(database: &str, table: &str, id: &str) -> String {
+    format!("ALTER TABLE {} DROP PARTITION ID {}", quote::table(database, table), quote::text(id))
+}
+
+/// `DROP TABLE IF EXISTS`.
+#[must_use]
+pub fn drop_table(database: &str, table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {}", quote::table(database, table))
+}
+
 /// The states of a rollup. The inner query has names of its own, so that a bucket or a metric may be called
 /// like a column of the source without hiding it from the other expressions.
 fn rollup_select(rollup: &RollupSpec, source: &str) -> Result<String, NotAnAggregate> {
@@ -365,5 +398,12 @@ FROM
             "ALTER TABLE metrics.t ADD COLUMN _offset UInt64"
         );
         assert_eq!(create_database("my-db"), "CREATE DATABASE IF NOT EXISTS `my-db`");
+        assert_eq!(create_alike("d", "t_mend_1", "t"), "CREATE TABLE IF NOT EXISTS d.t_mend_1 AS d.t");
+        assert_eq!(
+            move_partition("d", ("t_mend_1", "t"), "202611"),
+            "ALTER TABLE d.t_mend_1 MOVE PARTITION ID '202611' TO TABLE d.t"
+        );
+        assert_eq!(drop_table("d", "t"), "DROP TABLE IF EXISTS d.t");
+        assert_eq!(drop_partition("d", "t", "202611"), "ALTER TABLE d.t DROP PARTITION ID '202611'");
     }
 }

@@ -35,6 +35,16 @@ pub mod event {
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
+    /// An insert that was in doubt is answered as done, and rows are missing: a killed server lost them.
+    pub const ROWS_MISSING: &str = "rows missing after a retry";
+    /// Rows that were missing after a retry are in the table.
+    pub const ROWS_MENDED: &str = "missing rows brought back";
+    /// Rows are missing after a retry because the table lets rows expire.
+    pub const ROWS_EXPIRED: &str = "missing rows have expired";
+    /// Rows of a batch are in the table more than once.
+    pub const ROWS_DOUBLED: &str = "rows are there twice";
+    /// A table that missing rows went through is dropped.
+    pub const MENDING_TABLE_DROPPED: &str = "mending table dropped";
     /// Dead letters did not reach their topic; what is not acknowledged goes again.
     pub const LETTERS_RETRIED: &str = "dead letters retried";
     /// Kafka deleted records before they became rows; the gap stands in `pumphouse.gaps`.

@@ -4,9 +4,11 @@
 pub mod gaps;
 pub mod insert;
 pub mod letter;
+pub mod mend;
 pub mod payload;
 pub mod probe;
 pub mod replay_tables;
 pub mod tables;
 pub mod target;
 pub mod topic;
+mod whole;

@@ -43,6 +43,12 @@ pub mod event {
     pub const ROWS_EXPIRED: &str = "missing rows have expired";
     /// Rows of a batch are in the table more than once.
     pub const ROWS_DOUBLED: &str = "rows are there twice";
+    /// A rollup lacks a batch: a killed server lost it.
+    pub const ROLLUP_LACKS: &str = "rollup lacks a batch";
+    /// A rollup was given a batch that it lacked.
+    pub const ROLLUP_MENDED: &str = "rollup given the batch";
+    /// Nobody can tell whether a view's target has a batch that met a killed server.
+    pub const ROLLUP_IN_DOUBT: &str = "view's target may lack a batch";
     /// A table that missing rows went through is dropped.
     pub const MENDING_TABLE_DROPPED: &str = "mending table dropped";
     /// Dead letters did not reach their topic; what is not acknowledged goes again.

@@ -17,6 +17,7 @@ use pumphouse_core::whole::{self, Counted, Moving, Next};
 use serde::Deserialize;
 
 use super::insert::{Order, Sink, refusal_of};
+use super::rollups;
 use super::target::Target;
 use super::whole::{ClaimedRows, Live};
 use crate::fault::Code;
@@ -52,6 +53,11 @@ impl Doubted<'_> {
     /// Counts, mends and counts again until every row is there once. A table that can't tell is taken at its word.
     pub(super) async fn make_whole(&self) -> Result<(), Trouble> {
         let Some(rows) = self.rows() else { return Ok(()) };
+        self.make_table_whole(&rows).await?;
+        rollups::make_whole(self, &rows).await
+    }
+
+    async fn make_table_whole(&self, rows: &ClaimedRows<'_>) -> Result<(), Trouble> {
         let (mut live, mut mends) = (None::<Live>, 0);
         loop {
             let found = rows.count(self.sent).await?;
@@ -63,7 +69,7 @@ impl Doubted<'_> {
             self.say(next, (found, mends));
             match (next, &live) {
                 (Next::Mend(number), Some(live)) => {
-                    self.mend(&rows, live, number).await?;
+                    self.mend(rows, live, number).await?;
                     mends = number;
                 }
                 (Next::Unmended, _) => return Err(Trouble::Halt(Refusal::Unmended)),
@@ -160,15 +166,18 @@ impl Doubted<'_> {
     async fn move_from(&self, rows: &ClaimedRows<'_>, beside: &str) -> Result<(), Trouble> {
         #[derive(Deserialize)]
         struct Held {
+            #[serde(rename = "__id")]
             id: String,
+            #[serde(rename = "__rows")]
             rows: u64,
+            #[serde(rename = "__there")]
             there: u64,
         }
         let database = &self.target.database;
         let identity = rows.identity().join(", ");
         let sql = format!(
-            "SELECT _partition_id AS id, count() AS rows, countIf(({identity}) IN (SELECT {identity} FROM {table} \
-             WHERE {condition})) AS there FROM {beside} WHERE {condition} GROUP BY id ORDER BY id LIMIT 1",
+            "SELECT _partition_id AS __id, count() AS __rows, countIf(({identity}) IN (SELECT {identity} FROM {table} \
+             WHERE {condition})) AS __there FROM {beside} WHERE {condition} GROUP BY __id ORDER BY __id LIMIT 1",
             table = rows.table(),
             condition = rows.condition(),
             beside = quote::table(database, beside),

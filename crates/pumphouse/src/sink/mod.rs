@@ -8,6 +8,7 @@ pub mod mend;
 pub mod payload;
 pub mod probe;
 pub mod replay_tables;
+mod rollups;
 pub mod tables;
 pub mod target;
 pub mod topic;

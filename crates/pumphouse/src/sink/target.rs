@@ -1,8 +1,10 @@
 //! The tables a stream feeds, as the sink needs to know them. Says nothing of how they came to be.
 
+use pumphouse_clickhouse::ddl::RollupSpec;
 use pumphouse_clickhouse::quote;
 use pumphouse_core::claim::Claim;
 
+use super::tables;
 use crate::config::settings::{Stream, Table};
 
 /// The database of the dead letters.
@@ -21,6 +23,8 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// Whether materialized views hang on it.
     pub has_views: bool,
+    /// The rollups declared on it.
+    pub rollups: Vec<RollupSpec>,
     /// How to find rows by where they came from; `None` where the table can't tell.
     pub lineage: Option<LineageKey>,
 }
@@ -79,8 +83,9 @@ pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> T
         table: None,
         condition: None,
     });
+    let rollups = tables::rollups(table, &columns);
     let (database, table) = (table.database.clone(), table.name.clone());
-    Target { database, table, columns, has_views: false, lineage }
+    Target { database, table, columns, has_views: false, rollups, lineage }
 }
 
 /// The table of the dead letters, which all streams share.
@@ -93,6 +98,7 @@ pub fn dead_letters(stream: &Stream, columns: Vec<(String, String)>) -> Target {
         table: DEAD_LETTERS_TABLE.to_owned(),
         columns,
         has_views: false,
+        rollups: Vec::new(),
         lineage: Some(LineageKey {
             partition: "partition".to_owned(),
             offset: "offset".to_owned(),

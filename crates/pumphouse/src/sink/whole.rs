@@ -109,6 +109,19 @@ impl ClaimedRows<'_> {
         rows.pop().ok_or_else(|| QueryError::Answer(format!("table {} is not there", self.target.name())))
     }
 
+    /// When the server started, in seconds since 1970-01-01 UTC.
+    pub(super) async fn server_started(&self) -> Result<i64, QueryError> {
+        #[derive(Deserialize)]
+        struct Started {
+            at: i64,
+        }
+        let sql = "SELECT toInt64(toUnixTimestamp(now())) - toInt64(uptime()) AS at";
+        let rows = self.ask::<Started>(sql).await?;
+        rows.first()
+            .map(|row| row.at)
+            .ok_or_else(|| QueryError::Answer("the server tells no time".to_owned()))
+    }
+
     /// The condition that the claim's rows meet.
     pub(super) fn condition(&self) -> String {
         self.lineage.of_claim(self.claim)
@@ -128,7 +141,9 @@ impl ClaimedRows<'_> {
     }
 
     pub(super) async fn ask<T: serde::de::DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, QueryError> {
-        self.client.query(sql).at(self.server).timeout(self.timeout).rows().await
+        let limit = self.timeout.as_secs().saturating_sub(1).max(1).to_string();
+        let query = self.client.query(sql).at(self.server).timeout(self.timeout);
+        query.setting("max_execution_time", &limit).rows().await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records that Kafka deleted before they were read, and starts that nobody wrote down: what is ordered, in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
@@ -141,6 +141,9 @@ fn claim() -> Claim {
         claimed_at: ServerTime(1),
         shape: 1,
         revision: String::new(),
+        sent_until: ServerTime(3_600_000),
+        supersedes: Vec::new(),
+        excluded: BTreeSet::new(),
         ranges,
     });
     // As it comes back out of Kafka.

@@ -31,7 +31,11 @@ pub(super) fn halted(shared: &Shared, reason: &Halt) -> Fault {
             Code::OffsetOutOfRange,
             format!("topic `{}`, partition {partition}", stream.topic),
             format!("the group's position {} is behind the log's end {}", missing.to, missing.from),
-        ),
+        )
+        .advise(format!(
+            "the topic was made anew, or its log was cut; to go on at its end: {}",
+            set_offset(&shared.settings.kafka, stream, *partition, missing.from)
+        )),
         Halt::RecordsGone { partition, missing } => Fault::new(
             Code::RecordsGone,
             format!("topic `{}`, partition {partition}", stream.topic),

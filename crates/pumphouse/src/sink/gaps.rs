@@ -187,8 +187,11 @@ async fn landed(
         let Some(lineage) = &target.lineage else { return Ok(Landed::Untold) };
         let found: Vec<Piece> =
             long(sink.client.query(&pieces_question(target, lineage, claim, part))).rows().await?;
-        if found.len() > PIECES_MAX || (tables > 1 && !found.is_empty()) {
-            // A record may go to some of several tables: a row in one says nothing of the others.
+        // A record may go to some of several tables: a row in one says nothing of the others. Nor does it of a view's
+        // target: an insert that was cut off after the table leaves that without the rows, and what can't be built
+        // again can't reach it any more.
+        let tells_of_itself_only = tables > 1 || target.has_views;
+        if found.len() > PIECES_MAX || (tells_of_itself_only && !found.is_empty()) {
             return Ok(Landed::Untold);
         }
         all.extend(found.into_iter().map(|piece| Range::new(Offset(piece.begins), Offset(piece.ends))));

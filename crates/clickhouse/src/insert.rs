@@ -232,7 +232,7 @@ fn into_table(insert: &Insert<'_>) -> String {
 }
 
 /// What an answer proves. Success needs a sign that ClickHouse gave it: a proxy's empty 200 is none.
-async fn judge(response: Response, has_views: bool) -> InsertAnswer {
+pub(crate) async fn judge(response: Response, has_views: bool) -> InsertAnswer {
     let status = response.status().as_u16();
     let code = exception_code(response.headers());
     let signed = ["x-clickhouse-summary", "x-clickhouse-query-id"]

@@ -6,6 +6,7 @@
 //! ```text
 //! arrow_stream  columns ─► compressed body
 //! insert        body ─► server ─► done | refused | unknown
+//! insert_select the same for what a query makes
 //! exception     what an error of the server means, once
 //! client        addresses, sign-in, queries with a time limit
 //! wire_type     as what type, and under which settings, a column is sent
@@ -20,6 +21,7 @@ pub mod client;
 pub mod ddl;
 pub mod exception;
 pub mod insert;
+pub mod insert_select;
 pub mod preflight;
 pub mod quote;
 pub mod scratch;

@@ -33,6 +33,10 @@ pub enum Refusal {
     Block,
     /// A proven refusal of a kind nobody classified.
     Other,
+    /// Rows are missing although the insert is answered as done, and could not be brought back.
+    Unmended,
+    /// Rows are there twice.
+    Doubled,
 }
 
 /// What follows a failure.
@@ -106,7 +110,7 @@ const PAUSE_PARTS_MIN: Duration = Duration::from_secs(1);
 /// | not sent, overloaded, read-only, past the deadline | retry, 0.2 s doubling to 10 s |
 /// | too many parts | retry, 1 s doubling to 10 s |
 /// | row | look for the rows |
-/// | access, missing, block, other | halt |
+/// | access, missing, block, other; rows missing or doubled | halt |
 #[must_use]
 pub fn on_refusal(refusal: Refusal, attempt: u32, jitter: u128) -> Verdict {
     match refusal {
@@ -115,7 +119,12 @@ pub fn on_refusal(refusal: Refusal, attempt: u32, jitter: u128) -> Verdict {
         }
         Refusal::TooManyParts => Verdict::Retry(pause(PAUSE_PARTS_MIN, attempt, jitter)),
         Refusal::Row => Verdict::Isolate,
-        Refusal::Access | Refusal::Missing | Refusal::Block | Refusal::Other => Verdict::Halt,
+        Refusal::Access
+        | Refusal::Missing
+        | Refusal::Block
+        | Refusal::Other
+        | Refusal::Unmended
+        | Refusal::Doubled => Verdict::Halt,
     }
 }
 
@@ -163,7 +172,14 @@ mod tests {
 
     #[test]
     fn what_a_retry_cannot_mend_halts() {
-        for refusal in [Refusal::Access, Refusal::Missing, Refusal::Block, Refusal::Other] {
+        for refusal in [
+            Refusal::Access,
+            Refusal::Missing,
+            Refusal::Block,
+            Refusal::Other,
+            Refusal::Unmended,
+            Refusal::Doubled,
+        ] {
             assert_eq!(on_refusal(refusal, 1, 0), Verdict::Halt);
         }
     }

@@ -14,6 +14,7 @@ use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::gaps::gaps_target;
+use crate::sink::mend;
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -93,6 +94,11 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
     }
     if !refused.is_empty() {
         return Err(Stop::Changes(refused));
+    }
+    for stream in &streams {
+        if let Err(error) = mend::drop_old(&stream.targets, &client).await {
+            tracing::warn!(%error, "old mending tables can't be dropped");
+        }
     }
     tracing::info!("{}", event::READY);
     process::run(settings, client, streams).await.map_err(|error| match error {

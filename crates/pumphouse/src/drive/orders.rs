@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -268,7 +269,10 @@ fn rebuilt(
     let (mut open, times) = read_again(shared, (claim, ranges), refused, mailbox)?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let sealed = open.seal(claim.claimed_at.0);
-    Ok(Answer::Rebuilt(claim.id, Arc::new(shared.payload(sealed, times)), filled))
+    let payload = shared.payload(sealed, times);
+    // An earlier owner may have sent it.
+    payload.in_doubt.store(true, Ordering::Relaxed);
+    Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
 }
 
 /// Reads and decodes these ranges of a claim, without the rows that it excludes.

@@ -202,6 +202,16 @@ codes! {
     TableRefusesRows "PH-0059" HALTED
         "table refuses too many rows"
         "the stream halts; the claim stays";
+    // After ClickHouse was killed
+    RowsUnmended "PH-0065" HALTED
+        "rows that a killed server lost can't be brought back"
+        "the stream halts; the claim stays";
+    RollupInDoubt "PH-0066" NEVER
+        "a view's target may lack a batch"
+        "the stream goes on; what the view shows is not corrected";
+    RowsDoubled "PH-0067" HALTED
+        "rows are there twice"
+        "the stream halts; the claim stays";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

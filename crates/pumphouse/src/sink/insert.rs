@@ -15,6 +15,7 @@ use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
 use pumphouse_core::verdict::Refusal;
 
+use super::mend::{Doubted, Trouble};
 use super::payload::Payload;
 use super::target::Target;
 use super::topic::LetterTopic;
@@ -98,11 +99,19 @@ impl Sink {
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
         match answer {
+            InsertAnswer::Done if payload.in_doubt.load(Ordering::Relaxed) => {
+                let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
+                look_again(&Doubted { sink: self, target, order, body, sent, server }).await
+            }
             InsertAnswer::Done => Input::Inserted(batch, table),
             InsertAnswer::Unknown(Doubt::Server(error)) if error.may_be_a_rows() => {
+                payload.in_doubt.store(true, Ordering::Relaxed);
                 Input::InsertSuspect(batch, table)
             }
-            InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
+            InsertAnswer::Unknown(_) => {
+                payload.in_doubt.store(true, Ordering::Relaxed);
+                Input::InsertUnknown(batch, table)
+            }
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
             }
@@ -116,6 +125,20 @@ impl Sink {
                 Refusal::NotSent
             }
             Refused::Server(error) => refusal_of(error.kind),
+        }
+    }
+}
+
+/// A retry that is answered as done may have met a token whose rows the server lost when it was killed.
+async fn look_again(doubted: &Doubted<'_>) -> Input {
+    let (batch, table) = (doubted.order.claim.id, doubted.order.table);
+    match doubted.make_whole().await {
+        Ok(()) => Input::Inserted(batch, table),
+        Err(Trouble::Halt(refusal)) => Input::InsertRefused(batch, table, refusal),
+        Err(Trouble::Unanswered(error)) => {
+            let (table_name, code) = (doubted.target.name(), Code::InsertInDoubt.number());
+            tracing::warn!(table = table_name, %batch, code, error, "{}", event::INSERT_RETRIED);
+            Input::InsertUnknown(batch, table)
         }
     }
 }
@@ -170,6 +193,8 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
         Refusal::Missing => Some(Code::TableGone),
         Refusal::Row | Refusal::Block => Some(Code::BlockRefused),
         Refusal::Other => Some(Code::InsertUnknown),
+        Refusal::Unmended => Some(Code::RowsUnmended),
+        Refusal::Doubled => Some(Code::RowsDoubled),
     }
 }
 

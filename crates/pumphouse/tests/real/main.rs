@@ -12,6 +12,7 @@ mod dead_odd;
 mod delivery;
 mod demo;
 mod gaps;
+mod ghosts;
 mod groups;
 mod incidents;
 mod isolation;

@@ -87,7 +87,8 @@ fn an_audit_begins_where_the_group_did_as_far_as_anybody_knows() {
 
 #[test]
 fn nothing_is_audited_past_what_is_settled() {
-    let known = Known { committed: Offset(50), said: (Some(Offset(10)), Some(Offset(90))), ..Known::default() };
+    let known =
+        Known { committed: Offset(50), said: (Some(Offset(10)), Some(Offset(90))), ..Known::default() };
     let Bounds { range: audited, is_cut, .. } = bounds(&known);
     assert_eq!((audited, is_cut), (range(10, 50), true));
     let beyond = Known { committed: Offset(5), ..known };

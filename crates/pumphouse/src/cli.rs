@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::apply::Apply;
+use crate::command::audit::Audit;
 use crate::command::check::Check;
 use crate::command::dead::Dead;
 use crate::command::demo::Demo;
@@ -27,6 +28,8 @@ pub enum Command {
     Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means
     Check(Check),
+    /// Compare every settled offset with the rows and dead letters
+    Audit(Audit),
     /// Look at dead letters, and make rows of them after a fix
     #[command(subcommand)]
     Dead(Dead),

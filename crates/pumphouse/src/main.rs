@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run().map(ExitCode::from),
         Command::Apply(apply) => apply.run().map(ExitCode::from),
         Command::Check(check) => Ok(check.run().into()),
+        Command::Audit(audit) => audit.run().map(ExitCode::from),
         Command::Dead(dead) => dead.run().map(ExitCode::from),
         Command::Demo(demo) => demo.run(),
         Command::Explain { code } => Ok(command::explain::print(&code).into()),

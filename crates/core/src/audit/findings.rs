@@ -105,12 +105,7 @@ impl Trouble {
             Fate::LetterMissing => Some(Self::LetterMissing),
             Fate::Doubled(more) => Some(Self::Doubled(more)),
             Fate::Untold(why) => Some(Self::Untold(why)),
-            Fate::Inserted
-            | Fate::Dead
-            | Fate::Unkept
-            | Fate::Filtered
-            | Fate::NoRecord
-            | Fate::Gap => None,
+            Fate::Inserted | Fate::Dead | Fate::Unkept | Fate::Filtered | Fate::NoRecord | Fate::Gap => None,
         }
     }
 }
@@ -160,6 +155,14 @@ impl Findings {
         } else {
             self.unlisted += 1;
         }
+    }
+
+    /// Takes places in that come after these.
+    pub fn append(&mut self, other: Self) {
+        let room = LISTED_MAX - self.listed.len();
+        let unlisted = other.listed.iter().skip(room).map(|finding| finding.range.len());
+        self.unlisted += other.unlisted + unlisted.sum::<u64>();
+        self.listed.extend(other.listed.into_iter().take(room));
     }
 
     /// Whether nothing is wrong, and nothing untold.

@@ -1,6 +1,7 @@
 //! The subcommands, one file each; nothing below them knows the command line.
 
 pub mod apply;
+pub mod audit;
 pub mod check;
 pub mod configuration;
 mod counted;

@@ -188,6 +188,22 @@ codes! {
     ReplayUnderWay "PH-0052" FAILED
         "replay is under way"
         "nothing more is deleted";
+    // Auditing
+    RecordsMissing "PH-0060" FINDINGS
+        "records are missing"
+        "nothing was changed";
+    RowsDoubled "PH-0061" FINDINGS
+        "rows are doubled"
+        "nothing was changed; pumphouse removes no rows";
+    AuditMute "PH-0062" FINDINGS
+        "a table can't be audited"
+        "nothing was changed; the other tables are audited";
+    RepairUnsafe "PH-0063" FAILED
+        "not safe to repair now"
+        "nothing was inserted";
+    AuditUnanswered "PH-0064" NEVER
+        "rows settled lately could not be audited"
+        "delivery goes on; these rows are counted as unaudited";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

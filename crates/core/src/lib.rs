@@ -14,6 +14,7 @@
 pub mod audit;
 pub mod batch;
 pub mod claim;
+pub mod gap;
 pub mod invariant;
 pub mod lane;
 pub mod ledger;

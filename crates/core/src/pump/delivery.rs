@@ -1,6 +1,6 @@
 //! From decoded rows to passed offsets: close, claim, insert, settle. One batch is claimed at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Outcome, Pump, Purpose, TableId,
@@ -9,7 +9,7 @@ use super::{
 use crate::batch::{CloseReason, Filled, Open};
 use crate::claim::{BatchId, Claim, Metadata};
 use crate::lane::Stage;
-use crate::moment::{Moment, Time};
+use crate::moment::{Moment, ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
 use crate::verdict::{self, Halt, Refusal, Verdict};
 
@@ -60,9 +60,17 @@ impl Pump {
             shape: self.policy.shape,
             revision: self.policy.revision.clone(),
             ranges: open.ranges(),
+            sent_until: self.sent_until(moment.server),
+            supersedes: Vec::new(),
+            excluded: BTreeSet::new(),
         };
         out.push(Effect::Seal(claim.clone(), reason));
         self.in_flight_of(claim, Outcome::Settled, open.filled().bytes)
+    }
+
+    /// Until when a batch that is claimed now may be sent.
+    pub(super) fn sent_until(&self, claimed_at: ServerTime) -> ServerTime {
+        claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN))
     }
 
     pub(super) fn in_flight_of(&self, claim: Claim, outcome: Outcome, bytes: u64) -> InFlight {
@@ -108,6 +116,8 @@ impl Pump {
         }
         match purpose {
             Purpose::Mark | Purpose::Pass => {}
+            Purpose::Affirm(begins) => self.report_gaps(&begins, out),
+            Purpose::Skip => self.skipped(out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),
             Purpose::Claim(in_flight) => self.start_insert(in_flight, moment, out),
             Purpose::Settle { batch, outcome, next } => {
@@ -152,12 +162,13 @@ impl Pump {
     }
 
     fn send_insert(&mut self, table: TableId, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &mut self.work else { unreachable!("only an inserting lane sends") };
-        let last = in_flight.claim.claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN));
+        let Work::Inserting(in_flight) = &self.work else { unreachable!("only an inserting lane sends") };
+        let last = in_flight.claim.sent_until.min(self.sent_until(in_flight.claim.claimed_at));
         if moment.server >= last {
             let claim = Box::new(in_flight.claim.clone());
             return self.halt(Halt::TooOld(claim), out);
         }
+        let Work::Inserting(in_flight) = &mut self.work else { unreachable!("looked at above") };
         let attempt = in_flight.pending.get_mut(&table).expect("a table is pending until it is done");
         attempt.again_at = None;
         let (attempt, claim) = (attempt.count, in_flight.claim.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DEADLINE_MARGIN, Effect, Outcome, Pump, Purpose, Work};
+use super::{Effect, Outcome, Pump, Purpose, Work};
 use crate::batch::Filled;
 use crate::claim::{BatchId, Claim};
 use crate::lane::{Stage, Stored};
@@ -40,7 +40,7 @@ impl Pump {
 
     /// The same rows come only from the same shape, and the same token decides only for so long.
     fn order_rebuild(&mut self, claim: Claim, moment: &Moment, out: &mut Vec<Effect>) {
-        let last = claim.claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN));
+        let last = claim.sent_until.min(self.sent_until(claim.claimed_at));
         if claim.shape != self.policy.shape {
             self.halt(Halt::Shape(Box::new(claim)), out);
         } else if moment.server >= last {
@@ -60,7 +60,7 @@ impl Pump {
     pub(super) fn rebuilt(&mut self, batch: BatchId, filled: Filled, moment: &Moment, out: &mut Vec<Effect>) {
         let Some(claim) = self.recovering(batch) else { return };
         let in_flight = self.in_flight_of(claim, Outcome::Resent, filled.bytes);
-        self.start_insert(in_flight, moment, out);
+        self.insert_rebuilt(in_flight, moment, out);
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {

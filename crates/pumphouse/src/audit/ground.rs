@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::trouble::unanswered;
 use crate::config::settings::{Settings, Stream, Table, Values};
 use crate::fault::Fault;
+use crate::sink::gaps::GAPS_TABLE;
 use crate::sink::replay_tables::RESOLVED_TABLE;
 use crate::sink::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE};
 
@@ -23,8 +24,6 @@ const SERVER_MEMORY_MAX: &str = "2147483648";
 const SERVER_MEMORY_SPILL: &str = "1073741824";
 /// Threads of one query of an audit on the server.
 const SERVER_THREADS_MAX: &str = "4";
-/// The table of reported gaps.
-const GAPS_TABLE: &str = "gaps";
 
 /// A stream to be audited.
 pub struct Ground {

@@ -241,7 +241,7 @@ impl<'a> Survey<'a> {
             self.report.read += read;
             let expectation = match found {
                 Ok(expectation) => expectation,
-                Err(ReadError::Gone(..)) => {
+                Err(ReadError::Deleted(..) | ReadError::Cut(..)) => {
                     // Deleted meanwhile: judged by what there is.
                     let chunks = round
                         .into_iter()
@@ -312,7 +312,7 @@ impl<'a> Survey<'a> {
         loop {
             match self.judge_once(portion, aside).await? {
                 Ok(judged) => return Ok(judged),
-                Err(ReadError::Gone(..)) if tries < READS_MAX => {
+                Err(ReadError::Deleted(..) | ReadError::Cut(..)) if tries < READS_MAX => {
                     tries += 1;
                     self.positions = positions(self.ground, (None, None)).await?;
                 }

@@ -40,10 +40,16 @@ pub(super) fn unreadable(topic: &str, error: &ReadError) -> Fault {
             format!("partition {partition}, offsets {range} can't be read"),
         )
         .then(NEXT),
-        ReadError::Gone(partition, range) => Fault::new(
+        ReadError::Deleted(partition, offset) => Fault::new(
             Code::KafkaUnreachable,
             on,
-            format!("partition {partition}, offsets {range} went away while they were read"),
+            format!("partition {partition} was deleted up to {offset} meanwhile"),
+        )
+        .then(NEXT),
+        ReadError::Cut(partition, range) => Fault::new(
+            Code::KafkaUnreachable,
+            on,
+            format!("partition {partition} ends before offsets {range} do"),
         )
         .then(NEXT),
         ReadError::Cancelled => {

@@ -154,3 +154,24 @@ fn counts_of_parts_add_up() {
     counts.add(&other);
     assert_eq!((counts.inserted, counts.doubled, counts.lost(), counts.untold_total()), (11, 2, 4, 4));
 }
+
+#[test]
+fn what_is_wrong_comes_before_what_is_well() {
+    let mut counts = Counts::default();
+    assert_eq!(counts.foremost(), None);
+    for fate in [
+        Fate::NoRecord,
+        Fate::Filtered,
+        Fate::Gap,
+        Fate::Unkept,
+        Fate::Dead,
+        Fate::Untold(Untold::Retention),
+        Fate::Inserted,
+        Fate::LetterMissing,
+        Fate::Missing,
+        Fate::Doubled(1),
+    ] {
+        counts.take(fate, 1);
+        assert_eq!(counts.foremost(), Some(fate));
+    }
+}

@@ -70,6 +70,26 @@ impl Counts {
         }
     }
 
+    /// What matters most among what was counted: what is wrong, then a row, then the rest; none where nothing was.
+    #[must_use]
+    pub fn foremost(&self) -> Option<Fate> {
+        let untold = self.untold.keys().next().copied();
+        [
+            (self.doubled, Fate::Doubled(self.doubled)),
+            (self.missing, Fate::Missing),
+            (self.letters_missing, Fate::LetterMissing),
+            (self.inserted, Fate::Inserted),
+            (self.untold_total(), untold.map_or(Fate::Inserted, Fate::Untold)),
+            (self.dead, Fate::Dead),
+            (self.unkept, Fate::Unkept),
+            (self.gap, Fate::Gap),
+            (self.filtered, Fate::Filtered),
+            (self.no_record, Fate::NoRecord),
+        ]
+        .into_iter()
+        .find_map(|(records, fate)| (records > 0).then_some(fate))
+    }
+
     /// Records that are gone: neither a row nor a dead letter.
     #[must_use]
     pub fn lost(&self) -> u64 {

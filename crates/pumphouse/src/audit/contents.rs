@@ -155,11 +155,12 @@ pub(super) fn letters_by_name(ground: &Ground, condition: &str) -> Option<String
         quote::table(DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE),
     );
     if ground.kept.resolved {
-        source += &format!(
+        let outcomes = format!(
             " UNION ALL SELECT {NAME}, letter_time AS at, 1 AS settles, \
              if(how IN ('filtered', 'purged'), 'given up', 'a row') AS said FROM {} WHERE {of} AND how != 'missed'",
             quote::table(DEAD_LETTERS_DATABASE, RESOLVED_TABLE),
         );
+        source.push_str(&outcomes);
     }
     Some(format!("SELECT {NAME}, argMax(said, (at, settles)) AS state FROM ({source}) GROUP BY {NAME}"))
 }

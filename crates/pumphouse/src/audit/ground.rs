@@ -86,14 +86,12 @@ impl AuditedTable {
     pub fn removal(&self, partition: Partition, range: Range, index: u32) -> String {
         let LineageColumns { partition: column, offset, index: place, .. } = &self.lineage;
         let Range { from, to } = range;
-        let mut sql = format!(
+        let sql = format!(
             "ALTER TABLE {} DELETE WHERE {column} = {partition} AND {offset} >= {from} AND {offset} < {to}",
             self.quoted
         );
-        if !place.starts_with("toUInt32(") {
-            sql += &format!(" AND {place} = {index}");
-        }
-        sql
+        // Without the column a message never held more than one record.
+        if place.starts_with("toUInt32(") { sql } else { format!("{sql} AND {place} = {index}") }
     }
 }
 

@@ -185,7 +185,9 @@ impl Judging {
         };
         // Rows in tables that would not take the record now: another configuration put them there.
         let elsewhere: Vec<&RowsAt> = rows.iter().filter(|rows| !is_expected(rows)).collect();
-        elsewhere.iter().for_each(|rows| self.count_rows(rows));
+        for rows in &elsewhere {
+            self.count_rows(rows);
+        }
         for Tried { table, index, reject } in tried {
             if table.is_some_and(|table| scales.mute.contains(&table)) {
                 continue;

@@ -16,11 +16,13 @@ const READ_ACROSS: u64 = 8;
 /// A chunk that is to be looked at: partition, number, offsets.
 pub(super) type Chunk = (Partition, u64, Range);
 /// A range of each partition, with the chunks in it that are to be looked at.
-pub(super) type Round = BTreeMap<Partition, (Range, Vec<(u64, Range)>)>;
+pub(super) type Round = BTreeMap<Partition, Run>;
+/// A range that is read in one go, and the chunks in it.
+type Run = (Range, Vec<(u64, Range)>);
 
 /// Chunks, in order, as rounds of reading.
 pub(super) fn rounds(chunks: Vec<Chunk>, size: u64) -> Vec<Round> {
-    let mut of: BTreeMap<Partition, VecDeque<(Range, Vec<(u64, Range)>)>> = BTreeMap::new();
+    let mut of: BTreeMap<Partition, VecDeque<Run>> = BTreeMap::new();
     for (partition, number, range) in chunks {
         let runs = of.entry(partition).or_default();
         match runs.back_mut() {
@@ -50,7 +52,7 @@ pub(super) fn portions(pieces: &[Piece]) -> Vec<Vec<Piece>> {
             let piece = Range::new(rest.from, cut);
             match open.last_mut() {
                 Some((last, run)) if *last == *partition && run.to == piece.from => {
-                    *run = run.extended(piece)
+                    *run = run.extended(piece);
                 }
                 _ => open.push((*partition, piece)),
             }

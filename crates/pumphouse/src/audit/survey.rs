@@ -120,10 +120,10 @@ impl<'a> Survey<'a> {
         let needs_lowest = |position: &super::positions::Position| {
             position.said.0.is_none() && position.origin().is_none() && position.committed.is_some()
         };
-        let lowest = match self.positions.partitions.values().any(needs_lowest) {
-            true => self.lowest(progress).await?,
-            false => BTreeMap::new(),
-        };
+        let mut lowest = BTreeMap::new();
+        if self.positions.partitions.values().any(needs_lowest) {
+            lowest = self.lowest(progress).await?;
+        }
         let mut spans = Spans::new();
         for (partition, position) in self.positions.partitions.iter().filter(|(p, _)| is_meant(p)) {
             let found = position.committed.map(|committed| {

@@ -12,7 +12,7 @@ use clap::Subcommand;
 
 pub(super) use options::time;
 pub(super) use replay::{Progress as Line, replay_ground};
-pub(super) use text::aligned;
+pub(super) use text::{aligned, time as shown_time};
 
 use crate::fault::Exit;
 

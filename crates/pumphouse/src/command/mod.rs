@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod broken_pipe;
 pub mod check;
 pub mod configuration;
 mod counted;

@@ -12,7 +12,7 @@ const SHOWN_BYTES_MAX: usize = 64 << 10;
 const LINE: usize = 16;
 
 /// A time to the millisecond, in UTC.
-pub(super) fn time(milliseconds: i64) -> String {
+pub(in crate::command) fn time(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.3}"))
 }

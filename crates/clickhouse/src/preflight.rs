@@ -112,6 +112,12 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Whether an engine, by its name, leaves every row as it is when it merges.
+#[must_use]
+pub fn keeps_every_row(engine: &str) -> bool {
+    Engine::of(engine).keeps_every_row()
+}
+
 /// Looks at a table, and at every table behind its views, on one server.
 ///
 /// # Errors

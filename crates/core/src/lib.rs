@@ -12,6 +12,7 @@
 //! The modules stand in reading order. The state is plain data, `Clone + Eq + Hash`, so that a model checker
 //! and a simulator can run this code instead of a copy of it.
 
+pub mod audit;
 pub mod batch;
 pub mod claim;
 pub mod gap;

@@ -202,6 +202,22 @@ codes! {
     TableRefusesRows "PH-0059" HALTED
         "table refuses too many rows"
         "the stream halts; the claim stays";
+    // Auditing
+    RecordsMissing "PH-0060" FINDINGS
+        "records are missing"
+        "nothing was changed";
+    RowsDoubled "PH-0061" FINDINGS
+        "rows are doubled"
+        "nothing was changed; pumphouse removes no rows";
+    AuditMute "PH-0062" FINDINGS
+        "a table can't be audited"
+        "nothing was changed; the other tables are audited";
+    RepairUnsafe "PH-0063" FAILED
+        "not safe to repair now"
+        "nothing was inserted";
+    AuditUnanswered "PH-0064" NEVER
+        "rows settled lately could not be audited"
+        "delivery goes on; these rows are counted as unaudited";
     // After ClickHouse was killed
     RowsUnmended "PH-0065" HALTED
         "rows that a killed server lost can't be brought back"
@@ -209,7 +225,7 @@ codes! {
     RollupInDoubt "PH-0066" NEVER
         "a view's target may lack a batch"
         "the stream goes on; what the view shows is not corrected";
-    RowsDoubled "PH-0067" HALTED
+    BatchDoubled "PH-0067" HALTED
         "rows are there twice"
         "the stream halts; the claim stays";
     // Records

@@ -194,7 +194,7 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
         Refusal::Row | Refusal::Block => Some(Code::BlockRefused),
         Refusal::Other => Some(Code::InsertUnknown),
         Refusal::Unmended => Some(Code::RowsUnmended),
-        Refusal::Doubled => Some(Code::RowsDoubled),
+        Refusal::Doubled => Some(Code::BatchDoubled),
     }
 }
 

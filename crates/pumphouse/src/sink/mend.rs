@@ -98,7 +98,7 @@ impl Doubted<'_> {
                 tracing::error!(table, %batch, sent, found, code = Code::RowsUnmended.number(), "{}", event::ROWS_MISSING);
             }
             Next::Doubled => {
-                tracing::error!(table, %batch, sent, found, code = Code::RowsDoubled.number(), "{}", event::ROWS_DOUBLED);
+                tracing::error!(table, %batch, sent, found, code = Code::BatchDoubled.number(), "{}", event::ROWS_DOUBLED);
             }
         }
     }

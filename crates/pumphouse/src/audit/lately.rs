@@ -10,21 +10,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt32Type, UInt64Type};
 use pumphouse_clickhouse::client::{Client, QueryError};
 use pumphouse_clickhouse::quote;
-use pumphouse_core::audit::{Look, Tally, compare};
+use pumphouse_core::audit::{Difference, Tally, difference};
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::tallies::mark;
 use crate::config::settings::{Lineage, Settings, Stream, Values};
 use crate::sink::target::Target;
 use crate::telemetry;
 
-/// Limit for one question, and for a second look, which may go through the whole table.
-const FIRST_LOOK_MAX: Duration = Duration::from_secs(10);
-const SECOND_LOOK_MAX: Duration = Duration::from_mins(1);
-/// Memory that a question may take on the server.
-const SERVER_MEMORY_MAX: &str = "268435456";
+/// Time and memory that a look may take on the server; the second one goes through the whole table.
+const FIRST_LOOK: (Duration, &str) = (Duration::from_secs(10), "268435456");
+const SECOND_LOOK: (Duration, &str) = (Duration::from_mins(1), "1073741824");
 
 /// Rows of one table by partition.
 pub type Sums = BTreeMap<Partition, Tally>;
@@ -145,9 +144,9 @@ impl Lately {
             let ranges = joined(batches);
             let rows = inserted.values().map(|sum| sum.count).sum();
             match self.compare(table, &inserted, &ranges, oldest).await {
-                Ok(looks) => {
+                Ok(differences) => {
                     tallied.audited.fetch_add(rows, Ordering::Relaxed);
-                    self.tell(table, &looks, &ranges, tallied);
+                    self.tell(table, &differences, &ranges, tallied);
                 }
                 Err(error) => {
                     tallied.unaudited.fetch_add(rows, Ordering::Relaxed);
@@ -157,27 +156,33 @@ impl Lately {
         }
     }
 
-    /// What does not agree, by partition. Merges may hide parts from the first look, so that it takes two to say so.
+    /// What differs, by partition. Merges may hide parts from the first look, so that it takes two to say so.
     async fn compare(
         &self,
         table: &Told,
         inserted: &Sums,
         ranges: &[(Partition, Range)],
         oldest: Duration,
-    ) -> Result<Vec<(Partition, Look)>, QueryError> {
-        let first = self.there(table, ranges, Some(oldest)).await?;
-        if differ(inserted, &first).is_empty() {
+    ) -> Result<Vec<(Partition, Difference)>, QueryError> {
+        if self.sums(table, ranges, oldest).await? == *inserted {
             return Ok(Vec::new());
         }
-        Ok(differ(inserted, &self.there(table, ranges, None).await?))
+        let there = self.records(table, ranges).await?;
+        let all: BTreeSet<Partition> = inserted.keys().chain(there.keys()).copied().collect();
+        let of = |partition: Partition| {
+            let (rows, records) = there.get(&partition).copied().unwrap_or_default();
+            let inserted = inserted.get(&partition).map_or(0, |sum| sum.count);
+            (partition, difference(inserted, rows, records))
+        };
+        Ok(all.into_iter().map(of).collect())
     }
 
-    /// The rows of these ranges; only in parts that were made lately, where that is said.
-    async fn there(
+    /// The sums of ranges, in parts that were made lately: a fresh row's was made by its insert, or by a merge since.
+    async fn sums(
         &self,
         table: &Told,
         ranges: &[(Partition, Range)],
-        since: Option<Duration>,
+        since: Duration,
     ) -> Result<Sums, QueryError> {
         #[derive(Deserialize)]
         struct Summed {
@@ -185,83 +190,82 @@ impl Lately {
             n: u64,
             s: u64,
         }
-        let sql = statement(table, ranges, since);
-        let limit = if since.is_some() { FIRST_LOOK_MAX } else { SECOND_LOOK_MAX };
-        let query = self
-            .client
-            .query(&sql)
-            .timeout(limit)
-            .setting("max_execution_time", &limit.as_secs().to_string())
-            .setting("max_memory_usage", SERVER_MEMORY_MAX)
-            .setting("max_threads", "1")
-            .setting("priority", "10");
-        let rows: Vec<Summed> = query.rows().await?;
+        let what = format!("count() AS n, sum({}) AS s", mark(&table.offset, &table.index));
+        let fresh = format!(
+            "_part IN (SELECT name FROM system.parts WHERE active AND database = {} AND `table` = {} \
+             AND modification_time >= now() - {}) AND ",
+            table.texts.0,
+            table.texts.1,
+            since.as_secs(),
+        );
+        let rows: Vec<Summed> = self.ask(&statement(table, ranges, (&what, &fresh)), FIRST_LOOK).await?;
         let sum = |Summed { p, n, s }| (Partition(p), Tally { count: n, checksum: s });
         Ok(rows.into_iter().map(sum).collect())
+    }
+
+    /// Rows of ranges in the whole table, and the records that these are of, by partition.
+    async fn records(
+        &self,
+        table: &Told,
+        ranges: &[(Partition, Range)],
+    ) -> Result<BTreeMap<Partition, (u64, u64)>, QueryError> {
+        #[derive(Deserialize)]
+        struct Counted {
+            p: u32,
+            n: u64,
+            d: u64,
+        }
+        let what = format!("count() AS n, uniqExact({}, {}) AS d", table.offset, table.index);
+        let rows: Vec<Counted> = self.ask(&statement(table, ranges, (&what, "")), SECOND_LOOK).await?;
+        Ok(rows.into_iter().map(|Counted { p, n, d }| (Partition(p), (n, d))).collect())
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        (limit, memory): (Duration, &str),
+    ) -> Result<Vec<T>, QueryError> {
+        let seconds = limit.as_secs().to_string();
+        let query = self.client.query(sql).timeout(limit).setting("max_execution_time", &seconds);
+        query
+            .setting("max_memory_usage", memory)
+            .setting("max_threads", "1")
+            .setting("priority", "10")
+            .rows()
+            .await
     }
 
     fn tell(
         &self,
         table: &Told,
-        looks: &[(Partition, Look)],
+        differences: &[(Partition, Difference)],
         ranges: &[(Partition, Range)],
         tallied: &Tallied,
     ) {
-        for (partition, look) in looks {
+        for (partition, Difference { missing, doubled }) in differences {
             let of = ranges.iter().filter(|(of, _)| of == partition).map(|(_, range)| *range);
             let whole = of.reduce(|all, range| Range::new(all.from.min(range.from), all.to.max(range.to)));
             let place = (table.name.as_str(), *partition, whole.unwrap_or(Range::new(Offset(0), Offset(0))));
-            match *look {
-                Look::Agrees => {}
-                // A row may be older than the table's TTL when it comes.
-                Look::Missing(_) if table.rows_expire => {}
-                Look::Missing(rows) => {
-                    tallied.lost.fetch_add(rows, Ordering::Relaxed);
-                    telemetry::missing(&self.stream, place, rows);
-                }
-                Look::Doubled(rows) => {
-                    tallied.doubled.fetch_add(rows, Ordering::Relaxed);
-                    telemetry::doubled(&self.stream, place, rows);
-                }
-                Look::Exchanged => {
-                    tallied.lost.fetch_add(1, Ordering::Relaxed);
-                    tallied.doubled.fetch_add(1, Ordering::Relaxed);
-                    telemetry::missing(&self.stream, place, 1);
-                    telemetry::doubled(&self.stream, place, 1);
-                }
+            // A row may be older than the table's TTL when it comes.
+            if *missing > 0 && !table.rows_expire {
+                tallied.lost.fetch_add(*missing, Ordering::Relaxed);
+                telemetry::missing(&self.stream, place, *missing);
+            }
+            if *doubled > 0 {
+                tallied.doubled.fetch_add(*doubled, Ordering::Relaxed);
+                telemetry::doubled(&self.stream, place, *doubled);
             }
         }
     }
 }
 
-/// The partitions in which what was inserted is not what is there.
-fn differ(inserted: &Sums, there: &Sums) -> Vec<(Partition, Look)> {
-    let all: BTreeSet<Partition> = inserted.keys().chain(there.keys()).copied().collect();
-    let sum = |sums: &Sums, partition: Partition| sums.get(&partition).copied().unwrap_or_default();
-    let look = |partition| (partition, compare(sum(inserted, partition), sum(there, partition)));
-    all.into_iter().map(look).filter(|(_, look)| *look != Look::Agrees).collect()
-}
-
-/// The sums of ranges, by partition. Parts that hold fresh rows were made by their insert or by a merge since then.
-fn statement(table: &Told, ranges: &[(Partition, Range)], since: Option<Duration>) -> String {
-    let Told { quoted, texts, partition, offset, index, .. } = table;
-    let fresh = since.map_or_else(String::new, |since| {
-        format!(
-            "_part IN (SELECT name FROM system.parts WHERE active AND database = {} AND `table` = {} \
-             AND modification_time >= now() - {}) AND ",
-            texts.0,
-            texts.1,
-            since.as_secs(),
-        )
-    });
+fn statement(table: &Told, ranges: &[(Partition, Range)], (what, fresh): (&str, &str)) -> String {
+    let Told { quoted, partition, offset, .. } = table;
     let of = |(number, Range { from, to }): &(Partition, Range)| {
         format!("({partition} = {number} AND {offset} >= {from} AND {offset} < {to})")
     };
-    format!(
-        "SELECT {partition} AS p, count() AS n, sum({mark}) AS s FROM {quoted} WHERE {fresh}({ranges}) GROUP BY p",
-        mark = mark(offset, index),
-        ranges = ranges.iter().map(of).collect::<Vec<_>>().join(" OR "),
-    )
+    let ranges = ranges.iter().map(of).collect::<Vec<_>>().join(" OR ");
+    format!("SELECT {partition} AS p, {what} FROM {quoted} WHERE {fresh}({ranges}) GROUP BY p")
 }
 
 /// The ranges of all batches, joined where they touch.

@@ -1,5 +1,6 @@
 //! Carries out what the core orders: threads, clocks, channels. Decides nothing about delivery.
 
+mod audit;
 pub mod clock;
 mod faults;
 mod gaps;

@@ -16,6 +16,7 @@ use super::faults;
 use super::isolate::{Refused, left_out};
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::take::LOOKS_MAX;
+use crate::audit::lately::Settled;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
 use crate::sink::probe;
@@ -68,7 +69,9 @@ impl Lane {
     fn seal(&mut self, claim: &Claim, reason: CloseReason) {
         let sealed = self.open.seal(claim.claimed_at.0);
         let times = std::mem::take(&mut self.times);
-        let payload = Arc::new(self.shared.payload(sealed, times));
+        let payload = self.shared.payload(sealed, times);
+        let payload =
+            Arc::new(payload.to_be_audited(claim.ranges.clone(), self.shared.stream.lineage.as_ref()));
         tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
             dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
         self.payloads.insert(claim.id, Arc::clone(&payload));
@@ -93,6 +96,12 @@ impl Lane {
             let now = self.shared.clock.server().0;
             let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
             self.report.settled(payload.rows, payload.dead_letters, payload.times.iter().map(age));
+        }
+        if let (Outcome::Settled, Some((ranges, sums))) =
+            (outcome, payload.as_ref().and_then(|p| p.inserted()))
+        {
+            let at = self.shared.clock.now();
+            self.report.keep_settled(Settled { ranges: ranges.clone(), sums: sums.clone(), at });
         }
         let (stream, rows) = (&self.shared.stream.name, payload.map_or(0, |payload| payload.rows));
         match outcome {

@@ -1,6 +1,7 @@
 //! Carries out what the core orders: threads, clocks, channels. Decides nothing about delivery.
 
 pub mod clock;
+pub mod crash;
 mod faults;
 pub mod lane;
 mod orders;

@@ -5,6 +5,7 @@
 mod clickhouse;
 mod column_types;
 mod composites;
+mod crashes;
 mod damage;
 mod dead;
 mod dead_ground;

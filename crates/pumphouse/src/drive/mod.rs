@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod clock;
+pub mod crash;
 mod faults;
 mod gaps;
 mod isolate;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
 use rdkafka::error::KafkaResult;
 
+use super::crash::{self, Point};
 use super::faults;
 use super::isolate::{Refused, left_out};
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
@@ -57,12 +58,34 @@ impl Lane {
     }
 
     fn send_commit(&mut self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
-        match self.membership.commit(id, entries) {
+        let claims = entries.values().any(|(_, metadata)| metadata.claim.is_some());
+        if claims {
+            crash::reached(Point::BeforeClaim);
+        }
+        let sent = self.membership.commit(id, entries);
+        if crash::IN_THIS_BUILD {
+            self.crash_behind_commit(entries, claims);
+        }
+        match sent {
             Ok(()) => self.commit = Some((id, self.shared.clock.now().after(commit_timeout()))),
             Err(error) => {
                 tracing::warn!(stream = %self.shared.stream.name, %error, "offset commit could not be sent");
                 self.step(Input::CommitFailed(id, CommitFailure::Unknown));
             }
+        }
+    }
+
+    fn crash_behind_commit(&self, entries: &BTreeMap<Partition, (Offset, Metadata)>, claims: bool) {
+        let settled = |metadata: &Metadata| metadata.history.last().map(|settled| settled.id);
+        let mut settled = entries.values().filter_map(|(_, metadata)| settled(metadata));
+        let settles = settled.any(|batch| self.payloads.contains_key(&batch));
+        let happens = [
+            (claims, Point::ClaimSent),
+            (settles, Point::SettleSent),
+            (settles && claims && entries.len() > 1, Point::SettleAndClaimSent),
+        ];
+        for (_, point) in happens.into_iter().filter(|(happens, _)| *happens) {
+            crash::reached_after(point, crash::TO_LEAVE);
         }
     }
 
@@ -82,9 +105,18 @@ impl Lane {
     fn insert(&self, order: Order) {
         let Some(payload) = self.payloads.get(&order.claim.id).cloned() else { return };
         let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        crash::reached(Point::ClaimAcknowledged);
         self.shared.runtime.spawn(async move {
             let owed = OwedAnswer(mailbox);
+            if order.table != TableId(0) && crash::is_next(Point::BetweenTables) {
+                // Nothing of it is sent before the first target's answer ends the process.
+                std::future::pending::<()>().await;
+            }
             let fact = sink.insert(&order, &payload).await;
+            if matches!(fact, Input::Inserted(..)) {
+                crash::reached(Point::ReplyLost);
+                crash::reached(Point::BetweenTables);
+            }
             owed.0.send(Answer::Fact(fact));
         });
     }
@@ -281,6 +313,7 @@ fn rebuilt(
     let payload = shared.payload(sealed, times);
     // An earlier owner may have sent it.
     payload.in_doubt.store(true, Ordering::Relaxed);
+    crash::reached(Point::Rebuilt);
     Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
 }
 

@@ -6,6 +6,7 @@ mod audit;
 mod clickhouse;
 mod column_types;
 mod composites;
+mod crashes;
 mod damage;
 mod dead;
 mod dead_ground;

@@ -19,6 +19,7 @@ mod engine;
 mod live;
 mod purity;
 mod settings;
+mod steady;
 mod view_purity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,6 +30,8 @@ use crate::ddl;
 use engine::{Engine, Window};
 use live::{Catalogue, LiveTable, TableName};
 use view_purity::Reach;
+
+pub use steady::{Refusing, is_steady};
 
 /// The window that new tables get and that findings propose.
 pub const WINDOW: u32 = 10_000;
@@ -107,6 +110,12 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}; {}", self.code, self.what, self.why, self.mend)
     }
+}
+
+/// Whether an engine, by its name, leaves every row as it is when it merges.
+#[must_use]
+pub fn keeps_every_row(engine: &str) -> bool {
+    Engine::of(engine).keeps_every_row()
 }
 
 /// Looks at a table, and at every table behind its views, on one server.

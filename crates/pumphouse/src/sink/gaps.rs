@@ -87,6 +87,7 @@ pub fn gaps_target() -> Target {
         table: GAPS_TABLE.to_owned(),
         columns: gaps_columns(),
         has_views: false,
+        rollups: Vec::new(),
         lineage: None,
     }
 }

@@ -19,6 +19,7 @@ mod engine;
 mod live;
 mod purity;
 mod settings;
+mod steady;
 mod view_purity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,6 +30,8 @@ use crate::ddl;
 use engine::{Engine, Window};
 use live::{Catalogue, LiveTable, TableName};
 use view_purity::Reach;
+
+pub use steady::{Refusing, is_steady};
 
 /// The window that new tables get and that findings propose.
 pub const WINDOW: u32 = 10_000;

@@ -36,6 +36,24 @@ pub mod event {
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
+    /// A table refuses rows of a batch; what was found of them.
+    pub const ROWS_REFUSED: &str = "rows refused";
+    /// An insert that was in doubt is answered as done, and rows are missing: a killed server lost them.
+    pub const ROWS_MISSING: &str = "rows missing after a retry";
+    /// Rows that were missing after a retry are in the table.
+    pub const ROWS_MENDED: &str = "missing rows brought back";
+    /// Rows are missing after a retry because the table lets rows expire.
+    pub const ROWS_EXPIRED: &str = "missing rows have expired";
+    /// Rows of a batch are in the table more than once.
+    pub const ROWS_DOUBLED: &str = "rows are there twice";
+    /// A rollup lacks a batch: a killed server lost it.
+    pub const ROLLUP_LACKS: &str = "rollup lacks a batch";
+    /// A rollup was given a batch that it lacked.
+    pub const ROLLUP_MENDED: &str = "rollup given the batch";
+    /// Nobody can tell whether a view's target has a batch that met a killed server.
+    pub const ROLLUP_IN_DOUBT: &str = "view's target may lack a batch";
+    /// A table that missing rows went through is dropped.
+    pub const MENDING_TABLE_DROPPED: &str = "mending table dropped";
     /// Dead letters did not reach their topic; what is not acknowledged goes again.
     pub const LETTERS_RETRIED: &str = "dead letters retried";
     /// Kafka deleted records before they became rows; the gap stands in `pumphouse.gaps`.

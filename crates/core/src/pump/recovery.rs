@@ -34,7 +34,7 @@ impl Pump {
             Fate::Drop => self.drop_claim(batch, out),
             Fate::Unclear => out.push(Effect::Probe(claim)),
             Fate::Undecidable => self.halt(Halt::Undecidable(Box::new(claim)), out),
-            Fate::Resend => self.order_rebuild(claim, moment, out),
+            Fate::Resend => self.order_rebuild(as_first_has_it(claim, stored), moment, out),
         }
     }
 
@@ -46,7 +46,8 @@ impl Pump {
         } else if moment.server >= last {
             self.halt(Halt::TooOld(Box::new(claim)), out);
         } else {
-            out.push(Effect::Rebuild(claim));
+            out.push(Effect::Rebuild(claim.clone()));
+            self.work = Work::Recovering(claim);
         }
     }
 
@@ -58,13 +59,16 @@ impl Pump {
     }
 
     pub(super) fn rebuilt(&mut self, batch: BatchId, filled: Filled, moment: &Moment, out: &mut Vec<Effect>) {
+        if self.rebuilt_without(batch, moment, out) {
+            return;
+        }
         let Some(claim) = self.recovering(batch) else { return };
         let in_flight = self.in_flight_of(claim, Outcome::Resent, filled.bytes);
         self.insert_rebuilt(in_flight, moment, out);
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {
-        if self.recovering(batch).is_some() {
+        if self.recovering(batch).is_some() || self.reads_again(batch) {
             self.halt(Halt::Gone { batch, partition, range }, out);
         }
     }
@@ -84,5 +88,16 @@ impl Pump {
             Work::Recovering(claim) if claim.id == batch => Some(claim.clone()),
             _ => None,
         }
+    }
+}
+
+/// The claim with the exclusions that its first partition carries: a commit that excludes rows may have been applied to
+/// only some partitions, or go to those of one owner only.
+fn as_first_has_it(claim: Claim, stored: &BTreeMap<Partition, Stored>) -> Claim {
+    let first = claim.ranges.keys().next().and_then(|first| stored.get(first)?.metadata.as_ref());
+    let carried = first.and_then(|metadata| metadata.claim.as_ref()).filter(|carried| carried.id == claim.id);
+    match carried {
+        Some(carried) => Claim { excluded: carried.excluded.clone(), ..claim },
+        None => claim,
     }
 }

@@ -24,7 +24,7 @@ mod utf8;
 mod zone;
 
 pub use dead_letter::dead_letter_columns;
-pub use open_batch::{Again, ColumnFault, Counts, OpenBatch, Sealed, Tried};
+pub use open_batch::{Again, ColumnFault, Counts, LeftOut, OpenBatch, RowPlace, Sealed, Tried};
 pub use record::{Headers, NoHeaders, Pushed, Record};
 pub use reject::{Code, Reject};
 pub use set_aside::SetAside;

@@ -58,6 +58,8 @@ pub enum Code {
     NotAnArray,
     /// PH-0120: fails the stream's JSON Schema.
     SchemaFailed,
+    /// PH-0121: ClickHouse refuses the row.
+    RowRefused,
 }
 
 impl Code {
@@ -87,6 +89,7 @@ impl Code {
             Self::TooLarge => "PH-0118",
             Self::NotAnArray => "PH-0119",
             Self::SchemaFailed => "PH-0120",
+            Self::RowRefused => "PH-0121",
         }
     }
 

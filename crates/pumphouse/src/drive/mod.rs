@@ -2,8 +2,10 @@
 
 mod audit;
 pub mod clock;
+pub mod crash;
 mod faults;
 mod gaps;
+mod isolate;
 pub mod lane;
 mod orders;
 pub mod process;

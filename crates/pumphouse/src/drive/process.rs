@@ -244,6 +244,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         },
         memory,
         tables: u8::try_from(shared.sink.target_count()).unwrap_or(u8::MAX),
+        letters: u8::from(stream.dead_letters.table) + u8::from(stream.dead_letters.topic.is_some()),
         shape: shape_hash(stream),
         revision: shared.settings.revision.clone(),
         insert_timeout: shared.settings.clickhouse.insert_timeout,

@@ -15,9 +15,12 @@ use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
 use pumphouse_core::verdict::Refusal;
 
+use super::mend::{Doubted, Trouble};
 use super::payload::Payload;
 use super::target::Target;
 use super::topic::LetterTopic;
+#[cfg(debug_assertions)]
+use crate::drive::crash::{self, Point};
 use crate::fault::{Code, Fault};
 use crate::telemetry::event;
 
@@ -95,13 +98,41 @@ impl Sink {
             url_index: server,
             has_views: target.has_views,
         };
+        #[cfg(debug_assertions)]
+        self.crash_within(&insert).await;
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
         match answer {
+            InsertAnswer::Done if payload.in_doubt.load(Ordering::Relaxed) => {
+                let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
+                look_again(&Doubted { sink: self, target, order, body, sent, server }).await
+            }
             InsertAnswer::Done => Input::Inserted(batch, table),
-            InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
+            InsertAnswer::Unknown(Doubt::Server(error)) if error.may_be_a_rows() => {
+                payload.in_doubt.store(true, Ordering::Relaxed);
+                Input::InsertSuspect(batch, table)
+            }
+            InsertAnswer::Unknown(_) => {
+                payload.in_doubt.store(true, Ordering::Relaxed);
+                Input::InsertUnknown(batch, table)
+            }
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
+            }
+        }
+    }
+
+    /// The two crash points inside an insert: what was sent until then is really sent.
+    #[cfg(debug_assertions)]
+    async fn crash_within(&self, insert: &Insert<'_>) {
+        let whole = insert.body.bytes.len();
+        for (point, bytes) in [(Point::MidBody, whole / 2), (Point::BodySent, whole)] {
+            if crash::is_next(point) {
+                let sent = self.client.insert_broken_off(insert, bytes).await;
+                crash::reached_after(point, crash::TO_LEAVE);
+                drop(sent);
+            } else {
+                crash::reached(point);
             }
         }
     }
@@ -113,6 +144,20 @@ impl Sink {
                 Refusal::NotSent
             }
             Refused::Server(error) => refusal_of(error.kind),
+        }
+    }
+}
+
+/// A retry that is answered as done may have met a token whose rows the server lost when it was killed.
+async fn look_again(doubted: &Doubted<'_>) -> Input {
+    let (batch, table) = (doubted.order.claim.id, doubted.order.table);
+    match doubted.make_whole().await {
+        Ok(()) => Input::Inserted(batch, table),
+        Err(Trouble::Halt(refusal)) => Input::InsertRefused(batch, table, refusal),
+        Err(Trouble::Unanswered(error)) => {
+            let (table_name, code) = (doubted.target.name(), Code::InsertInDoubt.number());
+            tracing::warn!(table = table_name, %batch, code, error, "{}", event::INSERT_RETRIED);
+            Input::InsertUnknown(batch, table)
         }
     }
 }
@@ -165,8 +210,10 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
         Refusal::Deadline => Some(Code::DeadlinePassed),
         Refusal::Access => Some(Code::AccessDenied),
         Refusal::Missing => Some(Code::TableGone),
-        Refusal::Block => Some(Code::BlockRefused),
+        Refusal::Row | Refusal::Block => Some(Code::BlockRefused),
         Refusal::Other => Some(Code::InsertUnknown),
+        Refusal::Unmended => Some(Code::RowsUnmended),
+        Refusal::Doubled => Some(Code::BatchDoubled),
     }
 }
 
@@ -179,7 +226,8 @@ pub(crate) fn refusal_of(kind: Kind) -> Refusal {
         Kind::Deadline => Refusal::Deadline,
         Kind::Access => Refusal::Access,
         Kind::MissingTable | Kind::ColumnMismatch | Kind::Setting => Refusal::Missing,
-        Kind::BadRow | Kind::Block => Refusal::Block,
+        Kind::BadRow => Refusal::Row,
+        Kind::Block => Refusal::Block,
         Kind::Unknown => Refusal::Other,
     }
 }

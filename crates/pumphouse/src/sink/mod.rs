@@ -3,10 +3,14 @@
 
 pub mod gaps;
 pub mod insert;
+pub mod isolate;
 pub mod letter;
+pub mod mend;
 pub mod payload;
 pub mod probe;
 pub mod replay_tables;
+mod rollups;
 pub mod tables;
 pub mod target;
 pub mod topic;
+mod whole;

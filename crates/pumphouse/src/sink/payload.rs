@@ -1,6 +1,7 @@
 //! A sealed batch on its way: columns until they are encoded, then bytes that every retry sends again.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -20,6 +21,10 @@ pub struct Payload {
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
     pub in_doubt_at: OnceLock<usize>,
+    /// Set once it may have been sent without an answer, by whomever: from then on "done" is looked at more closely.
+    pub in_doubt: AtomicBool,
+    /// Rows of each part.
+    pub part_rows: Vec<u64>,
     /// When the batch's records were made, for freshness: Kafka's time in milliseconds and how many.
     pub times: Vec<(i64, u64)>,
     /// Rows of all tables but the dead letters.
@@ -56,11 +61,14 @@ impl Payload {
         let letters = sealed.dead_letters.clone().filter(|_| to.topic.is_some());
         let mut columns = sealed.tables;
         columns.extend(to.table.then_some(sealed.dead_letters));
+        let part_rows = columns.iter().map(counted).collect();
         Self {
             columns: Mutex::new(columns),
             bodies: OnceCell::new(),
             compression,
             in_doubt_at: OnceLock::new(),
+            in_doubt: AtomicBool::new(false),
+            part_rows,
             times,
             rows,
             dead_letters,

@@ -19,7 +19,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// What is to be inserted.
 #[derive(Clone, Debug)]
 pub struct Insert<'a> {
-    /// The table's database.
+    /// The table's database; empty for a temporary table of the session that the settings name.
     pub database: &'a str,
     /// The table.
     pub table: &'a str,
@@ -219,17 +219,24 @@ fn statement(insert: &Insert<'_>) -> String {
     let sent = |(name, column_type): &(String, String)| (name.clone(), wire_type::sent_as(column_type));
     let sent: Vec<_> = insert.columns.iter().map(sent).collect();
     format!(
-        "INSERT INTO {}.{} ({names}) SELECT {names} FROM input({}) \
+        "INSERT INTO {} ({names}) SELECT {names} FROM input({}) \
          WHERE NOT throwIf(nowInBlock('UTC') > toDateTime({}, 'UTC'), '{DEADLINE_MARK}') FORMAT ArrowStream",
-        quote::quoted_name(insert.database),
-        quote::quoted_name(insert.table),
+        into_table(insert),
         quote::text(&quote::structure(&sent)),
         insert.deadline_unix_seconds,
     )
 }
 
+fn into_table(insert: &Insert<'_>) -> String {
+    let table = quote::quoted_name(insert.table);
+    match insert.database {
+        "" => table,
+        database => format!("{}.{table}", quote::quoted_name(database)),
+    }
+}
+
 /// What an answer proves. Success needs a sign that ClickHouse gave it: a proxy's empty 200 is none.
-async fn judge(response: Response, has_views: bool) -> InsertAnswer {
+pub(crate) async fn judge(response: Response, has_views: bool) -> InsertAnswer {
     let status = response.status().as_u16();
     let code = exception_code(response.headers());
     let signed = ["x-clickhouse-summary", "x-clickhouse-query-id"]

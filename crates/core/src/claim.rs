@@ -1,24 +1,27 @@
 //! What a claim says, and how it travels in the metadata of Kafka's own offset commit.
 //!
-//! `base64url( version | postcard(body) | crc32c of both, little endian )`. Metadata that does not decode is
-//! not ours and counts as none. Does not know when a claim is made or what becomes of it.
+//! Metadata that does not decode is not ours and counts as none. Does not know when a claim is made or what becomes
+//! of it; the bytes are [`encoding`]'s.
 
-use std::collections::BTreeMap;
+mod encoding;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::moment::ServerTime;
 use crate::offset::{Offset, Partition, Range};
+use crate::pump::TableId;
 
 /// Longest metadata in bytes; brokers take 4,096 by default (`offset.metadata.max.bytes`).
 pub const METADATA_BYTES_MAX: usize = 3_000;
 /// Batches that a partition's history remembers.
 pub const HISTORY_MAX: usize = 8;
-/// Version of the encoding; the first byte before base64.
-const VERSION: u8 = 1;
+/// Batches that one claim may supersede: each is one more time that a batch grew old while it was in doubt.
+pub const SUPERSEDES_MAX: usize = 4;
+/// Rows that one claim may exclude: each is one that the server refuses.
+pub const EXCLUDED_MAX: usize = 64;
 
 /// A batch's identity: 128 random bits, drawn when it closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,15 +40,63 @@ pub struct Claim {
     pub revision: String,
     /// One range per partition; never empty.
     pub ranges: BTreeMap<Partition, Range>,
+    /// No insert of it carries a later deadline, whoever sends it.
+    pub sent_until: ServerTime,
+    /// The batches it replaces on its partitions, oldest first: what a table holds of them is left out of this one.
+    /// At most [`SUPERSEDES_MAX`].
+    pub supersedes: Vec<Superseded>,
+    /// Rows of its ranges that the server refuses: they are dead letters of this batch. At most [`EXCLUDED_MAX`].
+    pub excluded: BTreeSet<Excluded>,
 }
 
-/// A batch that a partition saw land, and where the partition stood afterwards.
+/// A row that is left out of one table: the server refuses it there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Excluded {
+    /// Its record's partition.
+    pub partition: Partition,
+    /// Its record's offset.
+    pub offset: Offset,
+    /// Its place in the message.
+    pub index: u32,
+    /// The table that it is left out of.
+    pub table: TableId,
+}
+
+/// A batch that nobody can insert any more and that another one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Superseded {
+    /// The batch.
+    pub id: BatchId,
+    /// When it was claimed: the `_ingested_at` of the rows it may have left.
+    pub claimed_at: ServerTime,
+}
+
+/// A batch that a partition went past, and where the partition stood afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settled {
     /// The batch; [`BatchId::ORIGIN`] for the mark that starts a history.
     pub id: BatchId,
     /// The partition's offset after it.
     pub to: Offset,
+    /// Whether the batch itself brought the partition there.
+    pub became: Became,
+}
+
+/// What became of a batch on one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Became {
+    /// It landed, in every table.
+    Landed,
+    /// Another batch took its place here, with those of its rows that no table had.
+    Superseded,
+}
+
+impl Claim {
+    /// Whether it replaces `batch`.
+    #[must_use]
+    pub fn supersedes(&self, batch: BatchId) -> bool {
+        self.supersedes.iter().any(|superseded| superseded.id == batch)
+    }
 }
 
 /// What pumphouse keeps beside a partition's committed offset.
@@ -53,7 +104,7 @@ pub struct Settled {
 pub struct Metadata {
     /// The batch that may be under way.
     pub claim: Option<Claim>,
-    /// The last batches settled here, oldest first; at most [`HISTORY_MAX`].
+    /// The last batches that ended here, oldest first; at most [`HISTORY_MAX`].
     pub history: Vec<Settled>,
     /// When the group began to keep this partition: a partition added later starts with what came after that.
     pub since: ServerTime,
@@ -74,7 +125,8 @@ impl Metadata {
     /// A history that begins at `offset`, now.
     #[must_use]
     pub fn origin(offset: Offset, since: ServerTime) -> Self {
-        Self { claim: None, history: vec![Settled { id: BatchId::ORIGIN, to: offset }], since }
+        let mark = Settled { id: BatchId::ORIGIN, to: offset, became: Became::Landed };
+        Self { claim: None, history: vec![mark], since }
     }
 
     /// Whether this can stand beside `partition` at `offset`. Tools copy metadata with offsets of another cluster
@@ -92,11 +144,17 @@ impl Metadata {
         Self { claim: Some(claim.clone()), ..self.clone() }
     }
 
-    /// This metadata after `id` landed and the partition moved to `to`.
+    /// This metadata after `id` landed and the partition moved to `to`. What `id` superseded is remembered with it.
     #[must_use]
     pub fn settling(&self, id: BatchId, to: Offset) -> Self {
         let mut history = self.history.clone();
-        history.push(Settled { id, to });
+        let settled = self.claim.iter().filter(|claim| claim.id == id);
+        history.extend(settled.flat_map(|claim| &claim.supersedes).map(|superseded| Settled {
+            id: superseded.id,
+            to,
+            became: Became::Superseded,
+        }));
+        history.push(Settled { id, to, became: Became::Landed });
         let excess = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..excess);
         Self { claim: None, history, since: self.since }
@@ -111,82 +169,13 @@ impl Metadata {
     /// Text for an offset commit: ASCII.
     #[must_use]
     pub fn encode(&self) -> String {
-        let body = Body::from(self);
-        let mut bytes = vec![VERSION];
-        bytes.extend(postcard::to_stdvec(&body).expect("plain data always has an encoding"));
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        encoding::encode(self)
     }
 
-    /// Reads what [`Self::encode`] wrote; `None` for anything else.
+    /// Reads what [`Self::encode`] wrote, in this version or an older one; `None` for anything else.
     #[must_use]
     pub fn decode(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (signed, crc) = bytes.split_last_chunk::<4>()?;
-        if crc32c::crc32c(signed) != u32::from_le_bytes(*crc) {
-            return None;
-        }
-        let (version, body) = signed.split_first()?;
-        if *version != VERSION {
-            return None;
-        }
-        postcard::from_bytes::<Body>(body).ok()?.into_metadata()
-    }
-}
-
-/// The encoding's body: ranges as (partition, from, length), which postcard packs into a few bytes.
-#[derive(Serialize, Deserialize)]
-struct Body {
-    claim: Option<ClaimBody>,
-    history: Vec<Settled>,
-    since: ServerTime,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ClaimBody {
-    id: BatchId,
-    claimed_at: ServerTime,
-    shape: u32,
-    revision: String,
-    ranges: Vec<(u32, u64, u64)>,
-}
-
-impl From<&Metadata> for Body {
-    fn from(metadata: &Metadata) -> Self {
-        let claim = metadata.claim.as_ref().map(|claim| ClaimBody {
-            id: claim.id,
-            claimed_at: claim.claimed_at,
-            shape: claim.shape,
-            revision: claim.revision.clone(),
-            ranges: claim
-                .ranges
-                .iter()
-                .map(|(partition, range)| (partition.0, range.from.0, range.len()))
-                .collect(),
-        });
-        Self { claim, history: metadata.history.clone(), since: metadata.since }
-    }
-}
-
-impl Body {
-    fn into_metadata(self) -> Option<Metadata> {
-        let claim = match self.claim {
-            Some(body) => Some(body.into_claim()?),
-            None => None,
-        };
-        Some(Metadata { claim, history: self.history, since: self.since })
-    }
-}
-
-impl ClaimBody {
-    fn into_claim(self) -> Option<Claim> {
-        let mut ranges = BTreeMap::new();
-        for (partition, from, length) in self.ranges {
-            let to = from.checked_add(length)?;
-            ranges.insert(Partition(partition), Range::new(Offset(from), Offset(to)));
-        }
-        let Self { id, claimed_at, shape, revision, .. } = self;
-        (!ranges.is_empty()).then_some(Claim { id, claimed_at, shape, revision, ranges })
+        encoding::decode(text)
     }
 }
 
@@ -212,7 +201,23 @@ mod tests {
             shape: u32::MAX,
             revision: "0123456789ab".into(),
             ranges,
+            sent_until: ServerTime(1_795_001_790_000),
+            supersedes: Vec::new(),
+            excluded: BTreeSet::new(),
         }
+    }
+
+    fn excluded(partition: u32, offset: u64) -> Excluded {
+        Excluded { partition: Partition(partition), offset: Offset(offset), index: 3, table: TableId(1) }
+    }
+
+    /// The claim with as much in it as the limits allow.
+    fn full(claim: Claim) -> Claim {
+        let supersedes = (0..SUPERSEDES_MAX as u128)
+            .map(|n| Superseded { id: BatchId(u128::MAX - n), claimed_at: ServerTime(1_794_990_000_000) });
+        let (partition, range) = claim.ranges.last_key_value().expect("a claim has ranges");
+        let excluded = (1..=EXCLUDED_MAX as u64).map(|n| excluded(partition.0, range.to.0 - n));
+        Claim { supersedes: supersedes.collect(), excluded: excluded.collect(), ..claim }
     }
 
     #[test]
@@ -221,7 +226,7 @@ mod tests {
         for n in 0..20 {
             metadata = metadata.settling(BatchId(u128::MAX - n), Offset(u64::from(u32::MAX) * 1000));
         }
-        let text = metadata.claiming(&claim(PARTITIONS_MAX, 900_000_000_000)).encode();
+        let text = metadata.claiming(&full(claim(PARTITIONS_MAX, 900_000_000_000))).encode();
         assert!(text.len() <= METADATA_BYTES_MAX, "{} bytes", text.len());
     }
 
@@ -229,8 +234,41 @@ mod tests {
     fn a_claim_comes_back_unchanged() {
         let metadata = Metadata::origin(Offset(5), ServerTime(1_795_000_000_000))
             .settling(BatchId(9), Offset(7))
-            .claiming(&claim(3, 7));
+            .claiming(&full(claim(3, 7)));
         assert_eq!(Metadata::decode(&metadata.encode()), Some(metadata));
+    }
+
+    #[test]
+    fn what_a_claim_superseded_is_remembered_as_superseded() {
+        let claim = full(claim(1, 7));
+        let settled =
+            Metadata::origin(Offset(7), ServerTime(0)).claiming(&claim).settling(claim.id, Offset(9));
+        let became: Vec<Became> = settled.history.iter().map(|settled| settled.became).collect();
+        assert_eq!(became[1..], [[Became::Superseded; 4].as_slice(), &[Became::Landed]].concat());
+        assert_eq!(Metadata::decode(&settled.encode()), Some(settled));
+    }
+
+    #[test]
+    fn what_the_first_version_wrote_is_still_read() {
+        // Written by version 1: a claim of partitions 0 and 7, and a history of two.
+        let text =
+            "AQH6______________________8DgPiy5b1o_____w8MMDEyMzQ1Njc4OWFiAgAHwIQ9BwfAhD0CAAUJB4D4suW9aKCTtJc";
+        let metadata = Metadata::decode(text).expect("ours");
+        let old = Claim { sent_until: ServerTime(1_795_000_000_000 + 1_790_000), ..claim(2, 7) };
+        assert_eq!(
+            metadata,
+            Metadata::origin(Offset(5), ServerTime(1_795_000_000_000))
+                .settling(BatchId(9), Offset(7))
+                .claiming(&old)
+        );
+    }
+
+    #[test]
+    fn a_claim_that_excludes_what_it_does_not_cover_is_nobodys() {
+        let mut claim = claim(2, 7);
+        claim.excluded.insert(excluded(0, 6));
+        let text = Metadata::origin(Offset(7), ServerTime(0)).claiming(&claim).encode();
+        assert_eq!(Metadata::decode(&text), None);
     }
 
     #[test]

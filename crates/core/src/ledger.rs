@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::claim::{Claim, Metadata};
+use crate::claim::{Became, Claim, Metadata};
 use crate::lane::Stored;
 use crate::offset::{Offset, Partition};
 
@@ -32,12 +32,14 @@ pub enum Fate {
 /// | every partition carries the claim | `Resend` |
 /// | some partition is ours, without the claim, and stands at its `from` or remembers back to it | `Drop` |
 /// | some partition is ours and without the claim: it moved past it beyond its memory | `Unclear` |
-/// | anything else: metadata gone or foreign on all that do not carry it | `Undecidable` |
+/// | anything else: metadata gone, foreign or begun after the claim on all that do not carry it | `Undecidable` |
 ///
 /// The second line before the third would double rows if a partition that moved on counted as carrying.
 #[must_use]
 pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
-    let landed = |m: &Metadata| m.history.iter().any(|settled| settled.id == claim.id);
+    let landed = |m: &Metadata| {
+        m.history.iter().any(|settled| settled.id == claim.id && settled.became == Became::Landed)
+    };
     let carries = |m: &Metadata| m.claim.as_ref().is_some_and(|carried| carried.id == claim.id);
     let ours = |partition: &Partition| stored.get(partition).and_then(|s| s.metadata.as_ref());
 
@@ -51,7 +53,7 @@ pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
         .any(|(partition, range)| stored.get(partition).is_some_and(|s| never_carried(s, claim, range.from)))
     {
         Fate::Drop
-    } else if claim.ranges.keys().filter_map(ours).any(|metadata| !carries(metadata)) {
+    } else if claim.ranges.keys().filter_map(ours).any(|m| !carries(m) && begins_before(m, claim)) {
         Fate::Unclear
     } else {
         Fate::Undecidable
@@ -64,12 +66,23 @@ fn never_carried(stored: &Stored, claim: &Claim, from: Offset) -> bool {
     if metadata.claim.as_ref().is_some_and(|carried| carried.id == claim.id) {
         return false;
     }
+    if !begins_before(metadata, claim) {
+        return false;
+    }
     let remembers = metadata.history.first().is_some_and(|oldest| oldest.to <= from);
     stored.offset == from || remembers
 }
 
+/// Whether this history was begun before the claim. One begun later stands where somebody else's metadata was, or none:
+/// what that partition carried before is not known any more.
+fn begins_before(metadata: &Metadata, claim: &Claim) -> bool {
+    metadata.since <= claim.claimed_at
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::claim::BatchId;
     use crate::moment::ServerTime;
@@ -82,6 +95,9 @@ mod tests {
             claimed_at: ServerTime(0),
             shape: 0,
             revision: String::new(),
+            sent_until: ServerTime(0),
+            supersedes: Vec::new(),
+            excluded: BTreeSet::new(),
             ranges: [(Partition(0), range), (Partition(1), range)].into(),
         }
     }
@@ -137,5 +153,14 @@ mod tests {
             fate_of(at(10, carrying), Stored { offset: Offset(10), metadata: None }),
             Fate::Undecidable
         );
+    }
+
+    #[test]
+    fn a_history_begun_after_the_claim_proves_nothing() {
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        let marked_again = Metadata::origin(Offset(10), ServerTime(1));
+        assert_eq!(fate_of(at(10, carrying.clone()), at(10, marked_again)), Fate::Undecidable);
+        let moved = Metadata::origin(Offset(25), ServerTime(1)).settling(BatchId(9), Offset(30));
+        assert_eq!(fate_of(at(10, carrying), at(30, moved)), Fate::Undecidable);
     }
 }

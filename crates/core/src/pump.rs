@@ -4,7 +4,9 @@
 //!
 //! | work | fact | then |
 //! |---|---|---|
-//! | idle | unmarked partitions | commit the start of their history |
+//! | idle | unmarked partitions | ask what stands behind their starts |
+//! | asking | origins | commit the start of their history, or halt |
+//! | idle | records deleted before they were read | commit once more where we stand, report the gap, go past it, rejoin |
 //! | idle | partitions with a found claim | read what all its partitions hold |
 //! | idle | the open batch closes | seal it, commit its claim |
 //! | committing | stored | insert, settle on, or go on fetching, as the commit was for |
@@ -12,25 +14,31 @@
 //! | committing | unknown | rejoin: a new member reads what is stored |
 //! | inserting | done everywhere | settle; the same commit carries the next claim if a batch is closed |
 //! | inserting | refused or unknown | the same insert again, or halt ([`crate::verdict`]) |
+//! | inserting | a row is refused | look for it, claim its exclusion, insert without it ([`crate::isolation`]) |
 //! | recovering | stored read | settle, rebuild, drop or probe ([`crate::ledger`]) |
+//! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
 //! | any but committing | revoking | release, after an insert had its time |
 //! | any | lost | forget everything |
 
 mod assignment;
 mod delivery;
 mod fact;
+mod gaps;
+mod isolating;
 mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use fact::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
+pub use fact::{CommitFailure, CommitId, Effect, Input, OrderId, Outcome, TableId};
 
 use crate::batch::{BatchPolicy, Open};
 use crate::claim::{BatchId, Claim, Metadata};
+use crate::gap::{GapPolicy, Gaps};
+use crate::isolation::Isolation;
 use crate::lane::{Owned, Stage};
 use crate::moment::{Moment, Time};
-use crate::offset::{Offset, Partition};
+use crate::offset::{Offset, Partition, Range};
 use crate::verdict::Halt;
 
 /// Kept between the last moment an insert may start and the moment its token may be forgotten.
@@ -45,6 +53,9 @@ pub struct Policy {
     pub memory: u64,
     /// How many targets a batch goes to: tables, and the topic of the dead letters.
     pub tables: u8,
+    /// How many of these targets, the last ones, take dead letters: they come after all others, when it is certain which
+    /// rows are dead letters.
+    pub letters: u8,
     /// Hash of all that shapes a row.
     pub shape: u32,
     /// The configuration's revision.
@@ -53,6 +64,8 @@ pub struct Policy {
     pub insert_timeout: Duration,
     /// Age of a claim up to which ClickHouse surely remembers its token.
     pub safe_age: Duration,
+    /// What is done about records that Kafka deleted before they were read.
+    pub gaps: GapPolicy,
 }
 
 /// One lane's pump.
@@ -64,8 +77,14 @@ pub struct Pump {
     pub(crate) work: Work,
     revoking: Option<Revoking>,
     drain: Option<Time>,
+    /// Where the log begins, of partitions that stand before it. While there are any, no records are taken.
+    gaps: BTreeMap<Partition, Offset>,
+    /// What retention deleted of a batch that was built again.
+    deleted: Option<(BatchId, BTreeMap<Partition, Range>)>,
     commits: u64,
     stopped: bool,
+    /// Rows of a batch for now, after one held more refused rows than a claim can name.
+    rows_max: Option<u64>,
 }
 
 /// What the lane is doing with Kafka or ClickHouse.
@@ -81,6 +100,27 @@ pub(crate) enum Work {
     },
     Inserting(InFlight),
     Recovering(Claim),
+    /// Asking what stands behind the starts of unmarked partitions.
+    Asking(OrderId),
+    Reporting(Report),
+}
+
+/// Gaps on their way into their table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Report {
+    id: OrderId,
+    gaps: Gaps,
+    then: AfterReport,
+    attempt: Attempt,
+}
+
+/// What follows gaps that are written down.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum AfterReport {
+    /// Their partitions go past them.
+    Skip,
+    /// What is left of the batch is inserted.
+    Insert(InFlight),
 }
 
 /// What a commit is for.
@@ -90,12 +130,20 @@ pub(crate) enum Purpose {
     Mark,
     /// Move past offsets that gave no rows.
     Pass,
+    /// Commit once more where partitions stand: who can, owns them, after their logs were seen to begin here.
+    Affirm(BTreeMap<Partition, Offset>),
+    /// Move past gaps that are written down.
+    Skip,
     /// Claim a batch.
     Claim(InFlight),
     /// Go past a batch that landed, and claim the next if there is one.
     Settle { batch: BatchId, outcome: Outcome, next: Option<InFlight> },
     /// Forget a claim that was never whole.
     Drop(BatchId),
+    /// Exclude refused rows from the claim at hand.
+    Revise(InFlight),
+    /// Take back a claim of which no table has a row.
+    Unclaim(BatchId),
 }
 
 /// A claimed batch on its way into the tables.
@@ -105,13 +153,36 @@ pub(crate) struct InFlight {
     outcome: Outcome,
     bytes: u64,
     pending: BTreeMap<TableId, Attempt>,
+    isolating: Isolating,
+}
+
+/// Where the search for refused rows stands; while it goes on, nothing is inserted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Isolating {
+    /// None goes on.
+    #[default]
+    No,
+    /// The rows that this table refuses are looked for.
+    Searching(TableId),
+    /// They are found; the inserts under way have to be answered first.
+    Found(TableId, Isolation),
+    /// The batch is built again without them.
+    Rebuilding,
 }
 
 /// One table's insert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Attempt {
     count: u32,
     again_at: Option<Time>,
+    /// It is under way.
+    is_sent: bool,
+    /// An earlier one of this lane may have landed.
+    in_doubt: bool,
+    /// Searches for refused rows that led to nothing.
+    fruitless: u32,
+    /// Refused for a row of a batch whose first partition is somebody else's, who alone may exclude rows.
+    gives_way: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -131,8 +202,11 @@ impl Pump {
             work: Work::Idle,
             revoking: None,
             drain: None,
+            gaps: BTreeMap::new(),
+            deleted: None,
             commits: 0,
             stopped: false,
+            rows_max: None,
         }
     }
 
@@ -153,12 +227,17 @@ impl Pump {
             Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
             Input::Rebuilt(batch, filled) => self.rebuilt(batch, filled, moment, out),
             Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
+            Input::Deleted(batch, ranges) => self.deleted(batch, ranges, out),
+            Input::Origins(order, origins) => self.origins_known(order, &origins, out),
+            Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
             Input::Probed(batch, landed) => self.probed(batch, landed, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
-            Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment),
+            Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment, out),
             Input::InsertRefused(batch, table, refusal) => {
                 self.insert_refused((batch, table), refusal, moment, out);
             }
+            Input::InsertSuspect(batch, table) => self.insert_suspect(batch, table, moment, out),
+            Input::Isolated(batch, table, found) => self.isolated((batch, table), found, moment, out),
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
             Input::Drain(until) => self.begin_drain(until, out),
             Input::Tick => {}
@@ -177,8 +256,9 @@ impl Pump {
             && !leaving
             && !self.stopped
             && self.drain.is_none()
+            && self.gaps.is_empty()
             && self.held_bytes() < self.policy.memory
-            && self.open.has_room(partition, &self.policy.batch)
+            && self.open.has_room(partition, &self.batch_policy())
     }
 
     /// Position of the next record to take from `partition`.
@@ -212,16 +292,24 @@ impl Pump {
         fetching.peek().is_some() && fetching.all(|(partition, _)| !self.wants(*partition))
     }
 
+    /// Rows that the open batch may still take.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.batch_policy().rows.saturating_sub(self.open.filled().rows)
+    }
+
     /// When a `Tick` is due although nothing else happens.
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
         let work = match &self.work {
             Work::Idle => self.open.closes_at(&self.policy.batch),
+            Work::Inserting(InFlight { isolating, .. }) if *isolating != Isolating::No => None,
             Work::Committing { again_at, .. } => *again_at,
             Work::Inserting(in_flight) => {
                 in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
             }
-            Work::Recovering(_) => None,
+            Work::Reporting(report) => report.attempt.again_at,
+            Work::Recovering(_) | Work::Asking(_) => None,
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
         [work, revoking, self.drain].into_iter().flatten().min()
@@ -236,15 +324,19 @@ impl Pump {
             return self.leave(out);
         }
         self.repeat_what_waited(moment, out);
+        self.repeat_report(moment, out);
         self.release_when_due(moment.now, out);
         if self.work == Work::Idle {
             self.start_next(moment, out);
         }
     }
 
-    /// The idle lane's next work: marks before recoveries, recoveries before new batches, leaving last.
+    /// The idle lane's next work: marks before recoveries, recoveries before gaps and new batches, leaving last.
     fn start_next(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
-        if self.drain.is_none() && (self.mark_unmarked(out) || self.start_recovery(out)) {
+        let first = |pump: &mut Self, out: &mut Vec<Effect>| {
+            pump.ask_origins(out) || pump.start_recovery(out) || pump.affirm_before_gaps(out)
+        };
+        if self.drain.is_none() && first(self, out) {
             return;
         }
         match (self.close_reason(moment.now), self.drain) {
@@ -269,8 +361,11 @@ impl Pump {
 
     pub(crate) fn in_flight(&self) -> Option<&InFlight> {
         match &self.work {
-            Work::Inserting(in_flight) => Some(in_flight),
-            Work::Committing { purpose: Purpose::Claim(in_flight), .. } => Some(in_flight),
+            Work::Inserting(in_flight)
+            | Work::Reporting(Report { then: AfterReport::Insert(in_flight), .. }) => Some(in_flight),
+            Work::Committing { purpose: Purpose::Claim(in_flight) | Purpose::Revise(in_flight), .. } => {
+                Some(in_flight)
+            }
             Work::Committing { purpose: Purpose::Settle { next, .. }, .. } => next.as_ref(),
             _ => None,
         }

@@ -1,17 +1,20 @@
-//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts.
+//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, retention.
 //!
-//! A small world: a group of members, one topic, one table that remembers tokens. After every event no record
-//! is doubled and none below a committed offset is missing; when the faults end, everything arrives.
+//! A small world: a group of members, one topic, two tables that remember tokens. After every event no record is doubled,
+//! none below a committed offset is missing without standing in a gap, and no gap stands where a record was read later;
+//! when the faults end, everything arrives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::gap::{Committed, GapOf, GapPolicy, Gaps, GapsAnswer, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump, TableId};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, TableId};
+use pumphouse_core::verdict::Refusal;
 
 const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 12;
@@ -21,17 +24,23 @@ const MEMBERS: usize = 3;
 #[derive(Clone, Debug)]
 enum Asked {
     Commit(CommitId, BTreeMap<Partition, (Offset, Metadata)>),
-    Insert(Claim, TableId),
+    Insert(Claim, TableId, Deleted),
     ReadStored(Claim),
     Rebuild(Claim),
     Probe(Claim),
+    Origins(OrderId, BTreeMap<Partition, Offset>),
+    Gaps(OrderId, Gaps),
 }
+
+/// The parts of a batch that were not there any more when it was built again.
+type Deleted = BTreeMap<Partition, Range>;
 
 struct Member {
     pump: Pump,
     asked: Vec<Asked>,
     generation: u64,
     releasing: bool,
+    rebuilt: BTreeMap<BatchId, Deleted>,
 }
 
 struct World {
@@ -40,9 +49,14 @@ struct World {
     generation: u64,
     stored: BTreeMap<Partition, Stored>,
     members: Vec<Member>,
-    zombies: Vec<(Claim, TableId)>,
+    zombies: Vec<(Claim, TableId, Deleted)>,
     landed: BTreeSet<(BatchId, TableId)>,
     rows: BTreeMap<(Partition, u64, TableId), u32>,
+    /// Where each log begins.
+    low: BTreeMap<Partition, u64>,
+    /// Offsets in gaps, and whether they were never claimed.
+    gaps: BTreeMap<(Partition, u64), bool>,
+    deletes: bool,
     log: Vec<String>,
 }
 
@@ -51,10 +65,12 @@ fn policy() -> Policy {
         batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 1_000_000 },
         memory: 1_000_000,
         tables: 2,
+        letters: 0,
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
         safe_age: Duration::from_mins(50_000),
+        gaps: GapPolicy::Report,
     }
 }
 
@@ -70,6 +86,10 @@ impl World {
             zombies: Vec::new(),
             landed: BTreeSet::new(),
             rows: BTreeMap::new(),
+            low: (0..PARTITIONS).map(|p| (Partition(p), 0)).collect(),
+            gaps: BTreeMap::new(),
+            // Half of the histories have no retention: there every record has to be a row.
+            deletes: seed % 2 == 1,
             log: Vec::new(),
         };
         world.rebalance();
@@ -87,14 +107,21 @@ impl World {
             let asked = &mut self.members[member].asked;
             match effect {
                 Effect::Commit(id, entries) => asked.push(Asked::Commit(id, entries)),
-                Effect::Insert { claim, table, .. } => asked.push(Asked::Insert(claim, table)),
+                Effect::Insert { claim, table, .. } => {
+                    let deleted = self.members[member].rebuilt.get(&claim.id).cloned().unwrap_or_default();
+                    self.members[member].asked.push(Asked::Insert(claim, table, deleted));
+                }
+                Effect::AskOrigins(order, starts) => asked.push(Asked::Origins(order, starts)),
+                Effect::ReportGaps(order, gaps) => asked.push(Asked::Gaps(order, gaps)),
                 Effect::ReadStored(claim) => asked.push(Asked::ReadStored(claim)),
                 Effect::Rebuild(claim) => asked.push(Asked::Rebuild(claim)),
                 Effect::Probe(claim) => asked.push(Asked::Probe(claim)),
                 Effect::Release(_) => self.members[member].releasing = false,
                 Effect::Rejoin => self.crash(member),
                 Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
-                Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
+                Effect::Leave | Effect::Halt(_) | Effect::Isolate(..) => {
+                    panic!("{effect:?}\n{}", self.log.join("\n"))
+                }
             }
         }
     }
@@ -105,11 +132,12 @@ impl World {
         let ended = &mut self.members[member];
         ended.pump = Pump::new(policy());
         ended.releasing = false;
+        ended.rebuilt.clear();
         let current = ended.generation == self.generation;
         for asked in std::mem::take(&mut ended.asked) {
             match asked {
                 Asked::Commit(_, entries) if current && self.random.bool() => self.store(&entries),
-                Asked::Insert(claim, table) => self.zombies.push((claim, table)),
+                Asked::Insert(claim, table, deleted) => self.zombies.push((claim, table, deleted)),
                 _ => {}
             }
         }
@@ -124,13 +152,14 @@ impl World {
         self.check();
     }
 
-    fn land(&mut self, claim: &Claim, table: TableId) {
-        if !self.landed.insert((claim.id, table)) {
+    fn land(&mut self, (claim, table, deleted): &(Claim, TableId, Deleted)) {
+        if !self.landed.insert((claim.id, *table)) {
             return;
         }
         for (partition, range) in &claim.ranges {
-            for offset in range.from.0..range.to.0 {
-                *self.rows.entry((*partition, offset, table)).or_default() += 1;
+            let from = deleted.get(partition).map_or(range.from, |deleted| deleted.to);
+            for offset in from.0..range.to.0 {
+                *self.rows.entry((*partition, offset, *table)).or_default() += 1;
             }
         }
         self.check();
@@ -141,10 +170,12 @@ impl World {
             for (offset, table) in (0..RECORDS).flat_map(|o| [(o, TableId(0)), (o, TableId(1))]) {
                 let rows = self.rows.get(&(partition, offset, table)).copied().unwrap_or(0);
                 let passed = offset < self.stored[&partition].offset.0;
-                let wrong = rows > 1 || (passed && rows == 0);
+                let gap = self.gaps.get(&(partition, offset));
+                let read_later = gap == Some(&true) && rows > 0;
+                let wrong = rows > 1 || (passed && rows == 0 && gap.is_none()) || read_later;
                 assert!(
                     !wrong,
-                    "{rows} rows of {partition}:{offset}, passed {passed}\n{}",
+                    "{rows} rows of {partition}:{offset}, passed {passed}, gap {gap:?}\n{}",
                     self.log.join("\n")
                 );
             }
@@ -159,6 +190,7 @@ impl World {
                 asked: Vec::new(),
                 generation: u64::MAX,
                 releasing: false,
+                rebuilt: BTreeMap::new(),
             };
             self.members.push(member);
         }
@@ -215,33 +247,101 @@ impl World {
                 self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
             }
             Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
-            Asked::Insert(claim, table) => match self.random.u8(..10) {
-                0 => self.step(member, Input::InsertUnknown(claim.id, table)),
-                1 => {
-                    self.zombies.push((claim.clone(), table));
-                    self.step(member, Input::InsertUnknown(claim.id, table));
-                }
-                2 => {
-                    self.land(&claim, table);
-                    self.step(member, Input::InsertUnknown(claim.id, table));
-                }
-                _ => {
-                    self.land(&claim, table);
-                    self.step(member, Input::Inserted(claim.id, table));
-                }
-            },
+            Asked::Insert(claim, table, deleted) => self.answer_insert(member, (claim, table, deleted)),
             Asked::ReadStored(claim) => {
                 let stored = claim.ranges.keys().map(|p| (*p, self.stored[p].clone())).collect();
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
             Asked::Rebuild(claim) => {
+                let deleted: Deleted = claim.ranges.iter().filter_map(|r| self.deleted_of(r)).collect();
+                self.members[member].rebuilt.insert(claim.id, deleted.clone());
+                if !deleted.is_empty() {
+                    self.step(member, Input::Deleted(claim.id, deleted));
+                }
                 self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
             }
             Asked::Probe(claim) => {
                 let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);
                 self.step(member, Input::Probed(claim.id, Some(landed)));
             }
+            Asked::Origins(order, starts) => {
+                let origins = starts.keys().map(|partition| (*partition, self.origin(*partition))).collect();
+                self.step(member, Input::Origins(order, origins));
+            }
+            Asked::Gaps(order, gaps) => self.answer_gaps(member, order, &gaps),
         }
+    }
+
+    fn answer_insert(&mut self, member: usize, insert: (Claim, TableId, Deleted)) {
+        let (batch, table) = (insert.0.id, insert.1);
+        match self.random.u8(..10) {
+            0 => self.step(member, Input::InsertUnknown(batch, table)),
+            1 => {
+                self.zombies.push(insert);
+                self.step(member, Input::InsertUnknown(batch, table));
+            }
+            2 => {
+                self.land(&insert);
+                self.step(member, Input::InsertUnknown(batch, table));
+            }
+            _ => {
+                self.land(&insert);
+                self.step(member, Input::Inserted(batch, table));
+            }
+        }
+    }
+
+    /// The part of a claimed range that lies before its log.
+    fn deleted_of(&self, (partition, range): (&Partition, &Range)) -> Option<(Partition, Range)> {
+        let low = Offset(self.low[partition]);
+        (low > range.from).then(|| (*partition, Range::new(range.from, low.min(range.to))))
+    }
+
+    fn origin(&self, partition: Partition) -> Origin {
+        let highest = self.rows.keys().filter(|(p, ..)| *p == partition).map(|(_, offset, _)| *offset).max();
+        let ours = self.stored[&partition].metadata.is_some();
+        let committed = if ours { Committed::Ours } else { Committed::Never };
+        Origin { committed, highest: highest.map(Offset), end: Offset(RECORDS) }
+    }
+
+    fn answer_gaps(&mut self, member: usize, order: OrderId, gaps: &Gaps) {
+        let answer = match self.random.u8(..8) {
+            0 => GapsAnswer::Unknown,
+            1 => GapsAnswer::Refused(Refusal::NotSent),
+            2 => {
+                self.write_down(gaps);
+                GapsAnswer::Unknown
+            }
+            _ => {
+                self.write_down(gaps);
+                GapsAnswer::Done
+            }
+        };
+        self.step(member, Input::GapsAnswered(order, answer));
+    }
+
+    /// Of a claim, what lineage does not find; else all of it.
+    fn write_down(&mut self, gaps: &Gaps) {
+        let claimed = matches!(gaps.of, GapOf::Claim(_));
+        for (partition, missing) in &gaps.missing {
+            for offset in missing.from.0..missing.to.0 {
+                assert!(offset < self.low[partition], "a gap where the log still holds records");
+                let is_there = |table| self.rows.contains_key(&(*partition, offset, TableId(table)));
+                let landed = claimed && is_there(0) && is_there(1);
+                if !landed {
+                    self.gaps.insert((*partition, offset), !claimed);
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// Retention deletes the oldest records of a partition.
+    fn delete(&mut self) {
+        let partition = Partition(self.random.u32(..PARTITIONS));
+        let low = self.random.u64(self.low[&partition]..=RECORDS);
+        self.log.push(format!("retention deletes {partition} up to {low}"));
+        self.low.insert(partition, low);
     }
 
     fn answer_commit(
@@ -277,7 +377,10 @@ impl World {
         }
         let from = self.members[member].pump.next_offset(partition).expect("wanted, so owned");
         let to = Offset((from.0 + self.random.u64(1..4)).min(RECORDS));
-        if from < to {
+        let low = Offset(self.low[&partition]);
+        if from < low {
+            self.step(member, Input::OutOfRange { partition, low, high: Offset(RECORDS) });
+        } else if from < to {
             let filled = Filled { rows: to.0 - from.0, bytes: 10 };
             self.step(member, Input::Fetched { partition, range: Range::new(from, to), filled });
         }
@@ -291,9 +394,10 @@ impl World {
             3..=6 if faults => self.rebalance(),
             7..=9 if !self.zombies.is_empty() => {
                 let at = self.random.usize(..self.zombies.len());
-                let (claim, table) = self.zombies.swap_remove(at);
-                self.land(&claim, table);
+                let zombie = self.zombies.swap_remove(at);
+                self.land(&zombie);
             }
+            10 if faults && self.deletes => self.delete(),
             10..=45 => self.fetch(member),
             46..=55 => self.step(member, Input::Tick),
             _ => {

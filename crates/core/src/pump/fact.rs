@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{CloseReason, Filled};
 use crate::claim::{BatchId, Claim, Metadata};
+use crate::gap::{Gaps, GapsAnswer, Origin};
+use crate::isolation::Isolation;
 use crate::lane::Stored;
 use crate::moment::{ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
@@ -27,6 +29,10 @@ pub enum CommitFailure {
     /// The broker takes less metadata than a claim needs.
     TooLarge,
 }
+
+/// One order whose answer has to find it: a question or a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId(pub u64);
 
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +67,12 @@ pub enum Input {
     Rebuilt(BatchId, Filled),
     /// A claimed batch can't be built again: Kafka no longer holds this range.
     Gone(BatchId, Partition, Range),
+    /// Retention deleted these parts of a claim; what [`Input::Rebuilt`] brings after this is without them.
+    Deleted(BatchId, BTreeMap<Partition, Range>),
+    /// What stands behind the starts of partitions without metadata of ours.
+    Origins(OrderId, BTreeMap<Partition, Origin>),
+    /// What is known after gaps were written down.
+    GapsAnswered(OrderId, GapsAnswer),
     /// Whether the table holds rows of the batch; `None` where it can't tell.
     Probed(BatchId, Option<bool>),
     /// The insert is done.
@@ -69,6 +81,10 @@ pub enum Input {
     InsertUnknown(BatchId, TableId),
     /// Nothing of the insert landed, proven.
     InsertRefused(BatchId, TableId, Refusal),
+    /// The insert failed by an error that a row may be at fault for, and it may or may not be done.
+    InsertSuspect(BatchId, TableId),
+    /// Which rows of the batch this table refuses.
+    Isolated(BatchId, TableId, Isolation),
     /// The next position of a partition lies outside its log, which holds `[low, high)`.
     OutOfRange {
         /// The partition.
@@ -104,6 +120,8 @@ pub enum Effect {
         /// Counted from 1.
         attempt: u32,
     },
+    /// Find out which rows of the claim the table refuses, without storing any.
+    Isolate(Claim, TableId),
     /// The batch is in every table and the offsets are past it, or it is somebody else's now.
     Forget(BatchId, Outcome),
     /// Read what Kafka holds for all partitions of the claim.
@@ -112,6 +130,10 @@ pub enum Effect {
     Rebuild(Claim),
     /// Ask the tables whether rows of the claim are there.
     Probe(Claim),
+    /// Find out what stands behind these starts, which have no metadata of ours.
+    AskOrigins(OrderId, BTreeMap<Partition, Offset>),
+    /// Write these gaps down where audits find them.
+    ReportGaps(OrderId, Gaps),
     /// Give these partitions back to the group.
     Release(BTreeSet<Partition>),
     /// Give up the membership and join as a new member.

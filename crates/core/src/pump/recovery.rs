@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DEADLINE_MARGIN, Effect, Outcome, Pump, Purpose, Work};
+use super::{Effect, Outcome, Pump, Purpose, Work};
 use crate::batch::Filled;
 use crate::claim::{BatchId, Claim};
 use crate::lane::{Stage, Stored};
@@ -34,19 +34,20 @@ impl Pump {
             Fate::Drop => self.drop_claim(batch, out),
             Fate::Unclear => out.push(Effect::Probe(claim)),
             Fate::Undecidable => self.halt(Halt::Undecidable(Box::new(claim)), out),
-            Fate::Resend => self.order_rebuild(claim, moment, out),
+            Fate::Resend => self.order_rebuild(as_first_has_it(claim, stored), moment, out),
         }
     }
 
     /// The same rows come only from the same shape, and the same token decides only for so long.
     fn order_rebuild(&mut self, claim: Claim, moment: &Moment, out: &mut Vec<Effect>) {
-        let last = claim.claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN));
+        let last = claim.sent_until.min(self.sent_until(claim.claimed_at));
         if claim.shape != self.policy.shape {
             self.halt(Halt::Shape(Box::new(claim)), out);
         } else if moment.server >= last {
             self.halt(Halt::TooOld(Box::new(claim)), out);
         } else {
-            out.push(Effect::Rebuild(claim));
+            out.push(Effect::Rebuild(claim.clone()));
+            self.work = Work::Recovering(claim);
         }
     }
 
@@ -58,13 +59,16 @@ impl Pump {
     }
 
     pub(super) fn rebuilt(&mut self, batch: BatchId, filled: Filled, moment: &Moment, out: &mut Vec<Effect>) {
+        if self.rebuilt_without(batch, moment, out) {
+            return;
+        }
         let Some(claim) = self.recovering(batch) else { return };
         let in_flight = self.in_flight_of(claim, Outcome::Resent, filled.bytes);
-        self.start_insert(in_flight, moment, out);
+        self.insert_rebuilt(in_flight, moment, out);
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {
-        if self.recovering(batch).is_some() {
+        if self.recovering(batch).is_some() || self.reads_again(batch) {
             self.halt(Halt::Gone { batch, partition, range }, out);
         }
     }
@@ -84,5 +88,16 @@ impl Pump {
             Work::Recovering(claim) if claim.id == batch => Some(claim.clone()),
             _ => None,
         }
+    }
+}
+
+/// The claim with the exclusions that its first partition carries: a commit that excludes rows may have been applied to
+/// only some partitions, or go to those of one owner only.
+fn as_first_has_it(claim: Claim, stored: &BTreeMap<Partition, Stored>) -> Claim {
+    let first = claim.ranges.keys().next().and_then(|first| stored.get(first)?.metadata.as_ref());
+    let carried = first.and_then(|metadata| metadata.claim.as_ref()).filter(|carried| carried.id == claim.id);
+    match carried {
+        Some(carried) => Claim { excluded: carried.excluded.clone(), ..claim },
+        None => claim,
     }
 }

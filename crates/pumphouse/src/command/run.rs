@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::preflight::{self, Expected, Severity};
+use pumphouse_core::gap::GapPolicy;
 
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Stream};
@@ -13,6 +14,8 @@ use crate::drive::crash;
 use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
+use crate::sink::gaps::gaps_target;
+use crate::sink::mend;
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -97,6 +100,11 @@ async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
     if !refused.is_empty() {
         return Err(Stop::Changes(refused));
     }
+    for stream in &streams {
+        if let Err(error) = mend::drop_old(&stream.targets, &client).await {
+            tracing::warn!(%error, "old mending tables can't be dropped");
+        }
+    }
     tracing::info!("{}", event::READY);
     process::run(settings, client, streams).await.map_err(|error| match error {
         StartError::Fault(fault) => fault.into(),
@@ -135,6 +143,10 @@ pub(super) async fn ready_stream(
                 Severity::Warn => tracing::warn!("{finding}"),
             }
         }
+    }
+    if stream.gaps == GapPolicy::Report {
+        let report = inspect(settings, client, &gaps_target()).await?;
+        refused.extend(report.findings.into_iter().filter(|finding| finding.severity == Severity::Refuse));
     }
     Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
 }

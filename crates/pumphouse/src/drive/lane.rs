@@ -16,19 +16,22 @@ use pumphouse_core::claim::BatchId;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition};
-use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump};
+use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump, TableId};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
+use super::gaps::Ends;
+use super::isolate::Refused;
 use super::report::LaneReport;
 use super::{crash, faults, ready};
 use crate::config::settings::{Settings, Stream};
 use crate::decode::{OpenBatch, Sealed};
 use crate::fault::{Code, Fault};
 use crate::sink::insert::Sink;
+use crate::sink::isolate::Found;
 use crate::sink::payload::Payload;
 use crate::source::kafka::membership::{Event, Membership};
 use crate::telemetry::event;
@@ -84,17 +87,12 @@ pub enum Answer {
     Fact(Input),
     /// What Kafka holds for newly assigned partitions.
     Assigned(BTreeMap<Partition, Stored>),
-    /// The ends of a partition's log, asked for because fetching failed there.
-    Ends {
-        /// The partition.
-        partition: Partition,
-        /// The first offset in the log.
-        low: Offset,
-        /// The end of the log.
-        high: Offset,
-    },
+    /// The ends of the logs where fetching failed.
+    Ends(Ends),
     /// A claimed batch, built again.
     Rebuilt(BatchId, Arc<Payload>, Filled),
+    /// What was found of the rows that a table refuses.
+    Isolated(BatchId, TableId, Box<Found>),
     /// What was to answer panicked.
     Broken,
     /// The process wants the lane to settle what is open and leave until then.
@@ -180,6 +178,7 @@ pub struct Lane {
     pub(super) times: Vec<(i64, u64)>,
     pub(super) strays: BTreeMap<Partition, VecDeque<OwnedMessage>>,
     pub(super) payloads: BTreeMap<BatchId, Arc<Payload>>,
+    pub(super) refused: Arc<Refused>,
     pub(super) commit: Option<(CommitId, Time)>,
     pub(super) mailbox: Mailbox,
     pub(super) report: Arc<LaneReport>,
@@ -224,6 +223,7 @@ impl Lane {
             times: Vec::new(),
             strays: BTreeMap::new(),
             payloads: BTreeMap::new(),
+            refused: Arc::default(),
             commit: None,
             mailbox,
             report,
@@ -373,8 +373,9 @@ impl Lane {
                 _ if epoch != self.mailbox.epoch => {}
                 Answer::Broken => self.end = Some(End::Broken),
                 Answer::Fact(input) => self.step(input),
+                Answer::Isolated(batch, table, found) => self.isolated(batch, table, *found),
                 Answer::Assigned(stored) => self.accept(stored),
-                Answer::Ends { partition, low, high } => self.ends_known(partition, low, high),
+                Answer::Ends(ends) => self.ends_known(&ends),
                 Answer::Rebuilt(batch, payload, filled) => {
                     self.payloads.insert(batch, payload);
                     self.step(Input::Rebuilt(batch, filled));
@@ -386,14 +387,6 @@ impl Lane {
             }
         }
         any
-    }
-
-    /// Halts where the position lies outside the log; otherwise the client was wrong and begins anew.
-    fn ends_known(&mut self, partition: Partition, low: Offset, high: Offset) {
-        self.step(Input::OutOfRange { partition, low, high });
-        if self.end.is_none() {
-            self.rejoin();
-        }
     }
 
     fn accept(&mut self, stored: BTreeMap<Partition, Stored>) {

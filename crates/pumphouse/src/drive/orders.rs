@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
-use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
 use rdkafka::error::KafkaResult;
 
 use super::crash::{self, Point};
 use super::faults;
+use super::isolate::{Refused, left_out};
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::take::LOOKS_MAX;
+use crate::audit::lately::Settled;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
 use crate::sink::probe;
@@ -24,7 +27,7 @@ use crate::source::kafka::reader::{self, ReadError};
 use crate::telemetry::event;
 
 /// Pause before Kafka or ClickHouse is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 impl Lane {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -41,11 +44,14 @@ impl Lane {
             Effect::ReadStored(claim) => self.read_stored(claim),
             Effect::Rebuild(claim) => self.rebuild(claim),
             Effect::Probe(claim) => self.probe(claim),
+            Effect::Isolate(claim, table) => self.isolate(claim, table),
+            Effect::AskOrigins(order, starts) => self.ask_origins(order, starts),
+            Effect::ReportGaps(order, gaps) => self.report_gaps(order, gaps),
             Effect::Release(partitions) => self.release(&partitions),
             Effect::Rejoin => self.rejoin(),
             Effect::Leave => self.end = Some(End::Left),
             Effect::Halt(reason) => {
-                let fault = faults::halted(&self.shared.stream, self.shared.sink.targets.len(), &reason);
+                let fault = faults::halted(&self.shared, &reason, self.refused.block.as_deref());
                 self.end = Some(End::Halted(Box::new(fault)));
             }
         }
@@ -73,8 +79,10 @@ impl Lane {
         let settled = |metadata: &Metadata| metadata.history.last().map(|settled| settled.id);
         let mut settled = entries.values().filter_map(|(_, metadata)| settled(metadata));
         let settles = settled.any(|batch| self.payloads.contains_key(&batch));
+        let revises = |metadata: &Metadata| metadata.claim.as_ref().is_some_and(|c| !c.excluded.is_empty());
         let happens = [
             (claims, Point::ClaimSent),
+            (entries.values().any(|(_, metadata)| revises(metadata)), Point::Isolating),
             (settles, Point::SettleSent),
             (settles && claims && entries.len() > 1, Point::SettleAndClaimSent),
         ];
@@ -86,7 +94,9 @@ impl Lane {
     fn seal(&mut self, claim: &Claim, reason: CloseReason) {
         let sealed = self.open.seal(claim.claimed_at.0);
         let times = std::mem::take(&mut self.times);
-        let payload = Arc::new(self.shared.payload(sealed, times));
+        let payload = self.shared.payload(sealed, times);
+        let payload =
+            Arc::new(payload.to_be_audited(claim.ranges.clone(), self.shared.stream.lineage.as_ref()));
         tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
             dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
         self.payloads.insert(claim.id, Arc::clone(&payload));
@@ -115,10 +125,17 @@ impl Lane {
 
     fn forget(&mut self, batch: BatchId, outcome: Outcome) {
         let payload = self.payloads.remove(&batch);
+        self.refused = Arc::default();
         if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {
             let now = self.shared.clock.server().0;
             let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
             self.report.settled(payload.rows, payload.dead_letters, payload.times.iter().map(age));
+        }
+        if let (Outcome::Settled, Some((ranges, sums))) =
+            (outcome, payload.as_ref().and_then(|p| p.inserted()))
+        {
+            let at = self.shared.clock.now();
+            self.report.keep_settled(Settled { ranges: ranges.clone(), sums: sums.clone(), at });
         }
         let (stream, rows) = (&self.shared.stream.name, payload.map_or(0, |payload| payload.rows));
         match outcome {
@@ -130,6 +147,7 @@ impl Lane {
     fn release(&mut self, partitions: &BTreeSet<Partition>) {
         self.owned.retain(|partition| !partitions.contains(partition));
         self.strays.retain(|partition, _| !partitions.contains(partition));
+        self.distrusted.retain(|partition| !partitions.contains(partition));
         if let Err(error) = self.membership.release(partitions) {
             tracing::warn!(stream = %self.shared.stream.name, %error, "partitions could not be given back");
             self.rejoin();
@@ -183,15 +201,30 @@ impl Lane {
     }
 
     fn rebuild(&self, claim: Claim) {
-        let shared = Arc::clone(&self.shared);
-        tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(), "reading a found claim again");
+        let (shared, refused) = (Arc::clone(&self.shared), Arc::clone(&self.refused));
+        let what = if self.pump.is_in_flight(claim.id) {
+            "a batch without its refused rows"
+        } else {
+            "a found claim"
+        };
+        tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(),
+            left_out = claim.excluded.len(), "reading {what} again");
         self.ask(move |mailbox| {
             let mut looks = 0;
+            let (mut ranges, mut deleted) = (claim.ranges.clone(), BTreeMap::new());
             while !mailbox.is_cancelled() {
-                match rebuilt(&shared, &claim, mailbox) {
-                    Ok(answer) => return mailbox.send(answer),
+                match rebuilt(&shared, (&claim, &ranges), &refused, mailbox) {
+                    Ok(answer) => {
+                        if !deleted.is_empty() {
+                            mailbox.send(Answer::Fact(Input::Deleted(claim.id, deleted)));
+                        }
+                        return mailbox.send(answer);
+                    }
                     Err(ReadError::Cancelled) => return,
-                    Err(ReadError::Gone(partition, range)) => {
+                    Err(ReadError::Deleted(partition, to)) => {
+                        leave_out(partition, to, &mut ranges, &mut deleted);
+                    }
+                    Err(ReadError::Cut(partition, range)) => {
                         return mailbox.send(Answer::Fact(Input::Gone(claim.id, partition, range)));
                     }
                     Err(ReadError::Damaged(partition, range)) if looks == LOOKS_MAX => {
@@ -225,7 +258,7 @@ impl Lane {
         });
     }
 
-    fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
+    pub(super) fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
         let mailbox = self.mailbox.clone();
         self.shared.runtime.spawn_blocking(move || {
             let owed = OwedAnswer(mailbox);
@@ -235,7 +268,11 @@ impl Lane {
 }
 
 /// Asks Kafka until it answers or nobody wants to know any more.
-fn until_answered<T>(mailbox: &Mailbox, what: &str, question: impl Fn() -> KafkaResult<T>) -> Option<T> {
+pub(super) fn until_answered<T>(
+    mailbox: &Mailbox,
+    what: &str,
+    question: impl Fn() -> KafkaResult<T>,
+) -> Option<T> {
     while !mailbox.is_cancelled() {
         match question() {
             Ok(answer) => return Some(answer),
@@ -246,18 +283,75 @@ fn until_answered<T>(mailbox: &Mailbox, what: &str, question: impl Fn() -> Kafka
     None
 }
 
-/// The same rows as the claim's first owner decoded: same records, same shape, same time.
-fn rebuilt(shared: &Shared, claim: &Claim, mailbox: &Mailbox) -> Result<Answer, ReadError> {
+/// Takes what retention deleted, up to `to`, out of the ranges that are still there.
+fn leave_out(
+    partition: Partition,
+    to: Offset,
+    ranges: &mut BTreeMap<Partition, Range>,
+    deleted: &mut BTreeMap<Partition, Range>,
+) {
+    let Some(range) = ranges.get_mut(&partition) else { return };
+    let from = range.from;
+    range.from = to;
+    if range.is_empty() {
+        ranges.remove(&partition);
+    }
+    deleted.entry(partition).or_insert(Range::new(from, to)).to = to;
+}
+
+/// A batch, and when the first of its records was made.
+type ReadAgain = (OpenBatch, Vec<(i64, u64)>);
+
+/// The same rows as the claim's first owner decoded, as far as the ranges go: same records, same shape, same time.
+fn rebuilt(
+    shared: &Shared,
+    (claim, ranges): (&Claim, &BTreeMap<Partition, Range>),
+    refused: &Refused,
+    mailbox: &Mailbox,
+) -> Result<Answer, ReadError> {
+    let (mut open, times) = read_again(shared, (claim, ranges), refused, mailbox)?;
+    let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
+    let sealed = open.seal(claim.claimed_at.0);
+    let payload = shared.payload(sealed, times);
+    // An earlier owner may have sent it.
+    payload.in_doubt.store(true, Ordering::Relaxed);
+    crash::reached(Point::Rebuilt);
+    Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
+}
+
+/// Reads and decodes these ranges of a claim, without the rows that it excludes.
+pub(super) fn read_again(
+    shared: &Shared,
+    (claim, ranges): (&Claim, &BTreeMap<Partition, Range>),
+    refused: &Refused,
+    mailbox: &Mailbox,
+) -> Result<ReadAgain, ReadError> {
     let mut open = OpenBatch::new(&shared.stream, &shared.settings.revision)
         .expect("the lane decodes into the same columns already");
+    open.leave_out(left_out(claim, refused));
     let mut times = Vec::new();
     let topic = &shared.stream.topic;
-    reader::read_ranges(&shared.reader, topic, &claim.ranges, &mailbox.cancelled, &mut |record| {
+    reader::read_ranges(&shared.reader, topic, ranges, &mailbox.cancelled, &mut |record| {
         open.push(record);
         times.extend(record.timestamp_ms.filter(|_| times.is_empty()).map(|time| (time, 1)));
     })?;
-    let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
-    let sealed = open.seal(claim.claimed_at.0);
-    crash::reached(Point::Rebuilt);
-    Ok(Answer::Rebuilt(claim.id, Arc::new(shared.payload(sealed, times)), filled))
+    Ok((open, times))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_deleted_grows_as_retention_goes_on_until_the_range_is_gone() {
+        let (here, there) = (Partition(0), Partition(1));
+        let range = |from, to| Range::new(Offset(from), Offset(to));
+        let mut ranges = BTreeMap::from([(here, range(10, 60)), (there, range(0, 5))]);
+        let mut deleted = BTreeMap::new();
+        leave_out(here, Offset(40), &mut ranges, &mut deleted);
+        assert_eq!((ranges[&here], deleted[&here]), (range(40, 60), range(10, 40)));
+        leave_out(here, Offset(60), &mut ranges, &mut deleted);
+        assert_eq!(ranges, BTreeMap::from([(there, range(0, 5))]), "nothing of it is read any more");
+        assert_eq!(deleted, BTreeMap::from([(here, range(10, 60))]));
+    }
 }

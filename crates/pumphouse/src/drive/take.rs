@@ -9,10 +9,10 @@ use pumphouse_core::pump::Input;
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::lane::{Answer, End, FetchFailed, Lane};
+use super::lane::{End, FetchFailed, Lane};
 use super::{crash, faults};
 use crate::decode::{Headers, OpenBatch, Record};
-use crate::source::kafka::{Taken, lookup, with_record};
+use crate::source::kafka::{Taken, with_record};
 
 /// Pause before a lane whose fetching failed joins again.
 const REJOIN_AFTER: Duration = Duration::from_secs(1);
@@ -58,12 +58,13 @@ impl Lane {
         let Some(from) = self.pump.next_offset(partition) else { return false };
         let (rows, bytes) = (self.open.rows() + self.open.dead_letters(), self.open.bytes());
         let filtered = self.open.filtered();
+        let room = usize::try_from(self.pump.room()).unwrap_or(usize::MAX);
         let mut turn = Turn { next: from, last_time: None, records: 0, failed: None };
         let open = &mut self.open;
         for message in self.strays.remove(&partition).into_iter().flatten() {
             turn.push(open, &stray_record(partition, &message, &StrayHeaders(&message)));
         }
-        let taken = self.membership.take(partition, &mut |taken| match taken {
+        let taken = self.membership.take(partition, room, &mut |taken| match taken {
             Taken::Record(message) => with_record(partition.0, message, |record| turn.push(open, record)),
             // Members do not ask for it; the position says as much.
             Taken::End(_) => {}
@@ -121,7 +122,7 @@ impl Lane {
         }
         let Some(failed) = self.fetch_failed.take() else { return };
         if failed.error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET {
-            self.ask_ends(failed.partition);
+            self.ask_ends(self.distrusted.clone());
         } else if self.stays_unreadable(&failed) {
             self.end = Some(End::Halted(Box::new(faults::unreadable(&self.shared.stream, &failed))));
         } else {
@@ -148,22 +149,6 @@ impl Lane {
         let looks = before.map_or(1, |(.., looks)| looks + 1);
         self.unreadable = Some((failed.partition, failed.at, looks));
         looks == LOOKS_MAX
-    }
-
-    /// Finds out which offsets are missing, or that none is.
-    fn ask_ends(&self, partition: Partition) {
-        let (client, topic) = (self.membership.client(), self.shared.stream.topic.clone());
-        let mailbox = self.mailbox.clone();
-        self.shared.runtime.spawn_blocking(move || {
-            while !mailbox.is_cancelled() {
-                match lookup::watermarks(&*client, &topic, partition) {
-                    Ok((low, high)) => return mailbox.send(Answer::Ends { partition, low, high }),
-                    Err(error) => {
-                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet");
-                    }
-                }
-            }
-        });
     }
 }
 

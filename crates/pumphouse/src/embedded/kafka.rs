@@ -33,6 +33,7 @@ const CLUSTER_ID: &str = "cHVtcGhvdXNlLWxvY2FsIQ";
 pub struct Launch {
     exe: PathBuf,
     folder: Option<PathBuf>,
+    property: Option<String>,
     behind: Option<u16>,
 }
 
@@ -55,13 +56,19 @@ impl Launch {
     /// A broker in a temporary folder; `exe` is pumphouse's own binary.
     #[must_use]
     pub fn new(exe: &Path) -> Self {
-        Self { exe: exe.to_owned(), folder: None, behind: None }
+        Self { exe: exe.to_owned(), folder: None, property: None, behind: None }
     }
 
     /// Keeps the broker's files in `folder`, which is made if it is not there.
     #[must_use]
     pub fn in_folder(self, folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()), ..self }
+    }
+
+    /// Sets a property of the broker.
+    #[must_use]
+    pub fn with_property(self, name: &str, value: &str) -> Self {
+        Self { property: Some(format!("{name}={value}\n")), ..self }
     }
 
     /// Gives the broker a second listener that sends its clients to `proxy_port` on this machine, where somebody
@@ -90,9 +97,9 @@ impl Launch {
         JAVA.require()?;
         let java = on_path(JAVA.name).unwrap_or_else(|| JAVA.name.into());
         let jars = fetch::kafka_jars()?;
-        let home = Home::open(self.folder, "pumphouse-kafka-")?;
+        let home = Home::open(self.folder.clone(), "pumphouse-kafka-")?;
         let (process, [port, proxied]) =
-            until_ports_are_free(|| start_on_free_ports((&self.exe, &java, &jars), &home, self.behind))?;
+            until_ports_are_free(|| start_on_free_ports(&self, &java, &jars, &home))?;
         let proxied_port = self.behind.map(|_| proxied);
         let brokers = format!("127.0.0.1:{port}");
         Ok(Server { brokers, proxied_port, ours: Some(Ours { process, _home: home }) })
@@ -193,15 +200,17 @@ pub fn probe(brokers: &str) -> Result<(), String> {
 }
 
 fn start_on_free_ports(
-    (exe, java, jars): (&Path, &Path, &Path),
+    launch: &Launch,
+    java: &Path,
+    jars: &Path,
     home: &Home,
-    behind: Option<u16>,
 ) -> Result<(ServerProcess, [u16; 2]), Error> {
     let [port, controller_port, proxied_port] = ports::free()?;
     let mut properties = properties(home.path(), port, controller_port);
-    if let Some(proxy_port) = behind {
+    if let Some(proxy_port) = launch.behind {
         properties = behind_a_proxy(&properties, proxied_port, proxy_port);
     }
+    properties.extend(launch.property.as_deref());
     let properties = home.write("server.properties", &properties)?;
     let class_path = jars.join("*");
     format_storage(java, &class_path, &properties)?;
@@ -211,7 +220,7 @@ fn start_on_free_ports(
     let log = home.path().join("kafka.log");
     let program = Program { path: java.to_owned(), arguments, log, scratch: home.scratch() };
     let brokers = format!("127.0.0.1:{port}");
-    let process = ServerProcess::start(NAME, exe, program, || probe(&brokers))?;
+    let process = ServerProcess::start(NAME, &launch.exe, program, || probe(&brokers))?;
     Ok((process, [port, proxied_port]))
 }
 

@@ -1,6 +1,6 @@
 //! One replay of one stream: carries the core's orders out and brings the facts back; decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -281,6 +281,9 @@ impl Session<'_> {
             shape: entry.shape,
             revision: self.ground.settings.revision.clone(),
             ranges: BTreeMap::new(),
+            sent_until: entry.until,
+            supersedes: Vec::new(),
+            excluded: BTreeSet::new(),
         };
         let order = insert::Order { claim, table, deadline, attempt };
         Fact::Inserted(match self.sink.insert(&order, payload).await {

@@ -30,20 +30,6 @@ pub async fn landed(sink: &Sink, claim: &Claim) -> Result<Option<bool>, QueryErr
 }
 
 fn question(target: &Target, lineage: &LineageKey, claim: &Claim) -> String {
-    let (partition, offset) = (quote::name(&lineage.partition), quote::name(&lineage.offset));
-    let ranges: Vec<String> = claim
-        .ranges
-        .iter()
-        .map(|(p, range)| {
-            format!("({partition} = {p} AND {offset} >= {} AND {offset} < {})", range.from, range.to)
-        })
-        .collect();
-    let shared = lineage.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
-    format!(
-        "SELECT count() > 0 AS found FROM {table} WHERE {time} = fromUnixTimestamp64Milli({at}){shared} AND ({ranges})",
-        table = quote::table(&target.database, &target.table),
-        time = quote::name(&lineage.claimed_at),
-        at = claim.claimed_at.0,
-        ranges = ranges.join(" OR "),
-    )
+    let table = quote::table(&target.database, &target.table);
+    format!("SELECT count() > 0 AS found FROM {table} WHERE {}", lineage.of_claim(claim))
 }

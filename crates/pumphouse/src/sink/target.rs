@@ -1,5 +1,10 @@
 //! The tables a stream feeds, as the sink needs to know them. Says nothing of how they came to be.
 
+use pumphouse_clickhouse::ddl::RollupSpec;
+use pumphouse_clickhouse::quote;
+use pumphouse_core::claim::Claim;
+
+use super::tables;
 use crate::config::settings::{Stream, Table};
 
 /// The database of the dead letters.
@@ -18,6 +23,8 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// Whether materialized views hang on it.
     pub has_views: bool,
+    /// The rollups declared on it.
+    pub rollups: Vec<RollupSpec>,
     /// How to find rows by where they came from; `None` where the table can't tell.
     pub lineage: Option<LineageKey>,
 }
@@ -31,8 +38,30 @@ pub struct LineageKey {
     pub offset: String,
     /// The claim's time.
     pub claimed_at: String,
+    /// The place in the message, where a message may hold several records.
+    pub index: Option<String>,
+    /// The table that the record was for, where one record may give several rows.
+    pub table: Option<String>,
     /// A further condition, where several streams share the table.
     pub condition: Option<String>,
+}
+
+impl LineageKey {
+    /// The condition that a claim's rows meet, and no others.
+    #[must_use]
+    pub fn of_claim(&self, claim: &Claim) -> String {
+        let (partition, offset) = (quote::name(&self.partition), quote::name(&self.offset));
+        let ranges = claim.ranges.iter().map(|(p, range)| {
+            format!("({partition} = {p} AND {offset} >= {} AND {offset} < {})", range.from, range.to)
+        });
+        let shared = self.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
+        format!(
+            "{time} = fromUnixTimestamp64Milli({at}){shared} AND ({ranges})",
+            time = quote::name(&self.claimed_at),
+            at = claim.claimed_at.0,
+            ranges = ranges.collect::<Vec<_>>().join(" OR "),
+        )
+    }
 }
 
 impl Target {
@@ -50,26 +79,32 @@ pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> T
         partition: lineage.partition.clone(),
         offset: lineage.offset.clone(),
         claimed_at: lineage.ingested_at.clone(),
+        index: columns.iter().any(|(name, _)| *name == lineage.index).then(|| lineage.index.clone()),
+        table: None,
         condition: None,
     });
+    let rollups = tables::rollups(table, &columns);
     let (database, table) = (table.database.clone(), table.name.clone());
-    Target { database, table, columns, has_views: false, lineage }
+    Target { database, table, columns, has_views: false, rollups, lineage }
 }
 
 /// The table of the dead letters, which all streams share.
 #[must_use]
 pub fn dead_letters(stream: &Stream, columns: Vec<(String, String)>) -> Target {
-    let quoted = |text: &str| pumphouse_clickhouse::quote::text(text);
-    let condition = format!("stream = {} AND topic = {}", quoted(&stream.name), quoted(&stream.topic));
+    let condition =
+        format!("stream = {} AND topic = {}", quote::text(&stream.name), quote::text(&stream.topic));
     Target {
         database: DEAD_LETTERS_DATABASE.to_owned(),
         table: DEAD_LETTERS_TABLE.to_owned(),
         columns,
         has_views: false,
+        rollups: Vec::new(),
         lineage: Some(LineageKey {
             partition: "partition".to_owned(),
             offset: "offset".to_owned(),
             claimed_at: "time".to_owned(),
+            index: Some("index".to_owned()),
+            table: Some("table".to_owned()),
             condition: Some(condition),
         }),
     }

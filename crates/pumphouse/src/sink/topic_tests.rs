@@ -1,6 +1,6 @@
 //! The topic's three answers, from a mock broker that answers as it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::moment::ServerTime;
@@ -53,6 +53,9 @@ impl World {
                 shape: 0,
                 revision: "0123456789ab".to_owned(),
                 ranges: BTreeMap::new(),
+                sent_until: ServerTime(0),
+                supersedes: Vec::new(),
+                excluded: BTreeSet::new(),
             },
             table: TableId(2),
             deadline: ServerTime(0),

@@ -2,6 +2,7 @@
 //! A module per subject; `world` gives each test a database, a topic and a group of its own, `story` a stream
 //! of generated events with an exact count at its end.
 
+mod audit;
 mod clickhouse;
 mod column_types;
 mod composites;
@@ -13,11 +14,14 @@ mod dead_odd;
 mod delivery;
 mod demo;
 mod gaps;
+mod ghosts;
 mod groups;
 mod incidents;
+mod isolation;
 mod letters;
 mod oracle;
 mod outages;
+mod places;
 mod poison;
 mod refusals;
 mod servers;
@@ -25,5 +29,6 @@ mod several_tables;
 mod story;
 mod tables;
 mod transactions;
+mod views;
 mod wire;
 mod world;

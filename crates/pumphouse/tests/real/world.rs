@@ -1,6 +1,5 @@
 //! What a test against real servers stands on: the shared pair, a place of its own in it, and a pumphouse to run.
 //! Knows nothing of what is tested.
-#![expect(dead_code, reason = "the world offers what the stories of later subjects need")]
 
 use std::fmt::Write as _;
 use std::fs;

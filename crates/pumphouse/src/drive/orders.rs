@@ -79,8 +79,10 @@ impl Lane {
         let settled = |metadata: &Metadata| metadata.history.last().map(|settled| settled.id);
         let mut settled = entries.values().filter_map(|(_, metadata)| settled(metadata));
         let settles = settled.any(|batch| self.payloads.contains_key(&batch));
+        let revises = |metadata: &Metadata| metadata.claim.as_ref().is_some_and(|c| !c.excluded.is_empty());
         let happens = [
             (claims, Point::ClaimSent),
+            (entries.values().any(|(_, metadata)| revises(metadata)), Point::Isolating),
             (settles, Point::SettleSent),
             (settles && claims && entries.len() > 1, Point::SettleAndClaimSent),
         ];

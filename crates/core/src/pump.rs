@@ -12,7 +12,8 @@
 //! | committing | unknown | rejoin: a new member reads what is stored |
 //! | inserting | done everywhere | settle; the same commit carries the next claim if a batch is closed |
 //! | inserting | refused or unknown | the same insert again, or halt ([`crate::verdict`]) |
-//! | recovering | stored read | settle, rebuild, drop or probe ([`crate::ledger`]) |
+//! | recovering | stored read | settle, rebuild, drop, supersede or probe ([`crate::ledger`]) |
+//! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
 //! | any but committing | revoking | release, after an insert had its time |
 //! | any | lost | forget everything |
 
@@ -20,11 +21,13 @@ mod assignment;
 mod delivery;
 mod fact;
 mod recovery;
+mod superseding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use fact::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
+pub use fact::{CommitFailure, CommitId, Effect, Input, Outcome, Survey, TableId};
+pub use superseding::SUPERSEDE_MARGIN;
 
 use crate::batch::{BatchPolicy, Open};
 use crate::claim::{BatchId, Claim, Metadata};
@@ -80,7 +83,22 @@ pub(crate) enum Work {
         tries: u32,
     },
     Inserting(InFlight),
-    Recovering(Claim),
+    Recovering(Claim, Origin),
+    /// A claim that must not be sent any more; without a time to look at it, it is being looked at.
+    Superseding {
+        claim: Claim,
+        otherwise: Halt,
+        look_at: Option<Time>,
+    },
+}
+
+/// Whose a claim is that has to be built again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// An assignment found it: whoever made it may have sent it.
+    Found,
+    /// We made it in the place of another one and never sent it.
+    Own,
 }
 
 /// What a commit is for.
@@ -96,6 +114,8 @@ pub(crate) enum Purpose {
     Settle { batch: BatchId, outcome: Outcome, next: Option<InFlight> },
     /// Forget a claim that was never whole.
     Drop(BatchId),
+    /// Write a claim in the place of another one.
+    Replace(Claim),
 }
 
 /// A claimed batch on its way into the tables.
@@ -104,6 +124,8 @@ pub(crate) struct InFlight {
     pub(crate) claim: Claim,
     outcome: Outcome,
     bytes: u64,
+    /// Whether something of it may be in a table: an insert was done or in doubt, or another owner may have sent it.
+    in_doubt: bool,
     pending: BTreeMap<TableId, Attempt>,
 }
 
@@ -153,7 +175,8 @@ impl Pump {
             Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
             Input::Rebuilt(batch, filled) => self.rebuilt(batch, filled, moment, out),
             Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
-            Input::Probed(batch, landed) => self.probed(batch, landed, out),
+            Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),
+            Input::Surveyed(batch, survey) => self.surveyed(batch, survey, moment, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
             Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment),
             Input::InsertRefused(batch, table, refusal) => {
@@ -221,7 +244,8 @@ impl Pump {
             Work::Inserting(in_flight) => {
                 in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
             }
-            Work::Recovering(_) => None,
+            Work::Recovering(..) => None,
+            Work::Superseding { look_at, .. } => *look_at,
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
         [work, revoking, self.drain].into_iter().flatten().min()
@@ -236,6 +260,7 @@ impl Pump {
             return self.leave(out);
         }
         self.repeat_what_waited(moment, out);
+        self.survey_when_due(moment, out);
         self.release_when_due(moment.now, out);
         if self.work == Work::Idle {
             self.start_next(moment, out);

@@ -1,35 +1,47 @@
-//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts.
+//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, long outages.
 //!
-//! A small world: a group of members, one topic, one table that remembers tokens. After every event no record
-//! is doubled and none below a committed offset is missing; when the faults end, everything arrives.
+//! A small world: a group of members, one topic, two tables that remember tokens for a while. After every event no
+//! record is doubled and none below a committed offset is missing; when the faults end, everything arrives.
+
+#[path = "histories/table.rs"]
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, Metadata, SUPERSEDES_MAX};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump, TableId};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump, Survey, TableId};
+use pumphouse_core::verdict::{Halt, Refusal};
+use table::{Insert, Landing, Place, Tables};
 
 const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 12;
 const MEMBERS: usize = 3;
+/// Lines of a history that comes to no end.
+const LOG_MAX: usize = 50_000;
+/// Long enough for any batch to be superseded.
+const OUTAGE: u64 = 70_000;
 
 /// Something a member asked the outside for and that has not been answered.
 #[derive(Clone, Debug)]
 enum Asked {
     Commit(CommitId, BTreeMap<Partition, (Offset, Metadata)>),
-    Insert(Claim, TableId),
+    Insert(Insert),
     ReadStored(Claim),
     Rebuild(Claim),
     Probe(Claim),
+    Survey(Claim, ServerTime),
 }
 
 struct Member {
     pump: Pump,
     asked: Vec<Asked>,
+    /// The rows of each batch at hand, by table.
+    payloads: BTreeMap<BatchId, [BTreeSet<Place>; 2]>,
     generation: u64,
     releasing: bool,
 }
@@ -40,9 +52,9 @@ struct World {
     generation: u64,
     stored: BTreeMap<Partition, Stored>,
     members: Vec<Member>,
-    zombies: Vec<(Claim, TableId)>,
-    landed: BTreeSet<(BatchId, TableId)>,
-    rows: BTreeMap<(Partition, u64, TableId), u32>,
+    tables: Tables,
+    /// A claim that has superseded as much as one may stops its stream: the history ends there.
+    halted: bool,
     log: Vec<String>,
 }
 
@@ -54,7 +66,7 @@ fn policy() -> Policy {
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
-        safe_age: Duration::from_mins(50_000),
+        safe_age: Duration::from_secs(16),
     }
 }
 
@@ -67,9 +79,8 @@ impl World {
             generation: 0,
             stored: (0..PARTITIONS).map(start).collect(),
             members: Vec::new(),
-            zombies: Vec::new(),
-            landed: BTreeSet::new(),
-            rows: BTreeMap::new(),
+            tables: Tables::default(),
+            halted: false,
             log: Vec::new(),
         };
         world.rebalance();
@@ -77,6 +88,7 @@ impl World {
     }
 
     fn step(&mut self, member: usize, input: Input) {
+        assert!(self.log.len() < LOG_MAX, "no end:\n{}", self.log[LOG_MAX - 40..].join("\n"));
         self.log.push(format!("{member} <- {input:?}"));
         let entropy = self.random.u128(..);
         let server = ServerTime(i64::try_from(self.now).expect("small"));
@@ -84,16 +96,32 @@ impl World {
         let effects = self.members[member].pump.step(&moment, input);
         for effect in effects {
             self.log.push(format!("    {member} -> {effect:?}"));
-            let asked = &mut self.members[member].asked;
+            let Member { asked, payloads, .. } = &mut self.members[member];
             match effect {
                 Effect::Commit(id, entries) => asked.push(Asked::Commit(id, entries)),
-                Effect::Insert { claim, table, .. } => asked.push(Asked::Insert(claim, table)),
+                Effect::Insert { claim, table, deadline, .. } => {
+                    let rows = payloads[&claim.id][usize::from(table.0)].clone();
+                    asked.push(Asked::Insert(Insert { claim, table, deadline, rows }));
+                }
+                Effect::Survey { claim, over_at } => asked.push(Asked::Survey(claim, over_at)),
+                Effect::Seal(claim, _) => {
+                    let rows = Tables::rows_of(&claim);
+                    payloads.insert(claim.id, [rows.clone(), rows]);
+                }
+                Effect::Forget(batch, _) => {
+                    payloads.remove(&batch);
+                }
+                Effect::Halt(Halt::TooOld(claim) | Halt::Undecidable(claim))
+                    if claim.supersedes.len() == SUPERSEDES_MAX =>
+                {
+                    self.halted = true;
+                }
                 Effect::ReadStored(claim) => asked.push(Asked::ReadStored(claim)),
                 Effect::Rebuild(claim) => asked.push(Asked::Rebuild(claim)),
                 Effect::Probe(claim) => asked.push(Asked::Probe(claim)),
                 Effect::Release(_) => self.members[member].releasing = false,
                 Effect::Rejoin => self.crash(member),
-                Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
+                Effect::DropRows(_) => {}
                 Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
             }
         }
@@ -104,12 +132,13 @@ impl World {
         self.log.push(format!("{member} ends"));
         let ended = &mut self.members[member];
         ended.pump = Pump::new(policy());
+        ended.payloads.clear();
         ended.releasing = false;
         let current = ended.generation == self.generation;
         for asked in std::mem::take(&mut ended.asked) {
             match asked {
                 Asked::Commit(_, entries) if current && self.random.bool() => self.store(&entries),
-                Asked::Insert(claim, table) => self.zombies.push((claim, table)),
+                Asked::Insert(insert) => self.tables.strays.push((insert, None)),
                 _ => {}
             }
         }
@@ -124,22 +153,15 @@ impl World {
         self.check();
     }
 
-    fn land(&mut self, claim: &Claim, table: TableId) {
-        if !self.landed.insert((claim.id, table)) {
-            return;
-        }
-        for (partition, range) in &claim.ranges {
-            for offset in range.from.0..range.to.0 {
-                *self.rows.entry((*partition, offset, table)).or_default() += 1;
-            }
-        }
+    fn land(&mut self, insert: &Insert, landing: Landing) {
+        self.tables.land(insert, landing, self.now);
         self.check();
     }
 
     fn check(&self) {
         for partition in (0..PARTITIONS).map(Partition) {
             for (offset, table) in (0..RECORDS).flat_map(|o| [(o, TableId(0)), (o, TableId(1))]) {
-                let rows = self.rows.get(&(partition, offset, table)).copied().unwrap_or(0);
+                let rows = self.tables.count((partition, offset), table);
                 let passed = offset < self.stored[&partition].offset.0;
                 let wrong = rows > 1 || (passed && rows == 0);
                 assert!(
@@ -157,6 +179,7 @@ impl World {
             let member = Member {
                 pump: Pump::new(policy()),
                 asked: Vec::new(),
+                payloads: BTreeMap::new(),
                 generation: u64::MAX,
                 releasing: false,
             };
@@ -195,7 +218,11 @@ impl World {
         self.members[member].releasing = true;
         let until = Time(self.now + 1_000);
         self.step(member, Input::Revoking { partitions: owned, until });
-        while self.members[member].releasing && self.members[member].generation == self.generation {
+        let waits = |world: &Self| {
+            let Member { releasing, generation, .. } = &world.members[member];
+            *releasing && *generation == world.generation && !world.halted
+        };
+        while waits(self) {
             self.now += 200;
             match self.members[member].asked.len() {
                 0 => self.step(member, Input::Tick),
@@ -215,33 +242,55 @@ impl World {
                 self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
             }
             Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
-            Asked::Insert(claim, table) => match self.random.u8(..10) {
-                0 => self.step(member, Input::InsertUnknown(claim.id, table)),
-                1 => {
-                    self.zombies.push((claim.clone(), table));
-                    self.step(member, Input::InsertUnknown(claim.id, table));
-                }
-                2 => {
-                    self.land(&claim, table);
-                    self.step(member, Input::InsertUnknown(claim.id, table));
-                }
-                _ => {
-                    self.land(&claim, table);
-                    self.step(member, Input::Inserted(claim.id, table));
-                }
-            },
+            Asked::Insert(insert) => self.answer_insert(member, insert),
             Asked::ReadStored(claim) => {
                 let stored = claim.ranges.keys().map(|p| (*p, self.stored[p].clone())).collect();
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
             Asked::Rebuild(claim) => {
+                let rows = [TableId(0), TableId(1)].map(|table| self.tables.rows_left(&claim, table));
+                self.members[member].payloads.insert(claim.id, rows);
                 self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
             }
             Asked::Probe(claim) => {
-                let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);
+                let landed = self.tables.holds_any(&claim);
                 self.step(member, Input::Probed(claim.id, Some(landed)));
             }
+            Asked::Survey(claim, over_at) => {
+                let over =
+                    i64::try_from(self.now).expect("small") >= over_at.0 && !self.tables.runs(claim.id);
+                let survey = if over { Survey::Over } else { Survey::NotYet };
+                self.step(member, Input::Surveyed(claim.id, survey));
+            }
         }
+    }
+
+    fn answer_insert(&mut self, member: usize, insert: Insert) {
+        let (batch, table) = (insert.claim.id, insert.table);
+        if Tables::is_late(&insert, self.now) {
+            return self.step(member, Input::InsertRefused(batch, table, Refusal::Deadline));
+        }
+        let answer = match self.random.u8(..12) {
+            0 => Input::InsertUnknown(batch, table),
+            1 => {
+                self.tables.strays.push((insert, None));
+                Input::InsertUnknown(batch, table)
+            }
+            2 => {
+                self.land(&insert, Landing::Whole);
+                Input::InsertUnknown(batch, table)
+            }
+            3 => {
+                self.land(&insert, Landing::Half);
+                Input::InsertUnknown(batch, table)
+            }
+            4 => Input::InsertRefused(batch, table, Refusal::NotSent),
+            _ => {
+                self.land(&insert, Landing::Whole);
+                Input::Inserted(batch, table)
+            }
+        };
+        self.step(member, answer);
     }
 
     fn answer_commit(
@@ -289,11 +338,11 @@ impl World {
         match self.random.u8(..100) {
             0..=2 if faults => self.crash(member),
             3..=6 if faults => self.rebalance(),
-            7..=9 if !self.zombies.is_empty() => {
-                let at = self.random.usize(..self.zombies.len());
-                let (claim, table) = self.zombies.swap_remove(at);
-                self.land(&claim, table);
+            7..=9 => {
+                self.tables.move_stray(&mut self.random, self.now);
+                self.check();
             }
+            99 if faults && self.random.u8(..4) == 0 => self.now += self.random.u64(..OUTAGE),
             10..=45 => self.fetch(member),
             46..=55 => self.step(member, Input::Tick),
             _ => {
@@ -311,14 +360,18 @@ impl World {
     }
 }
 
-fn history(seed: u64) {
+/// Lives one history; whether it ended with everything delivered.
+fn history(seed: u64) -> bool {
     let mut world = World::new(seed);
     for _ in 0..400 {
         world.event(true);
     }
     for round in 0.. {
-        if world.is_done() {
+        if world.is_done() || world.halted {
             break;
+        }
+        if round % 100 == 99 {
+            world.now += 1_000;
         }
         if round % 300 == 0 {
             world.rebalance();
@@ -327,12 +380,13 @@ fn history(seed: u64) {
         assert!(round < 60_000, "seed {seed} makes no progress\n{}", world.log.join("\n"));
     }
     world.check();
+    !world.halted
 }
 
 #[test]
 fn random_histories_neither_lose_nor_double_a_row() {
     let seeds = std::env::var("PUMPHOUSE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
-    for seed in 0..seeds {
-        history(seed);
-    }
+    let halted = (0..seeds).filter(|seed| !history(*seed)).count();
+    // Batches that grow old time after time halt in the end; most histories must not.
+    assert!(halted as u64 * 10 <= seeds, "{halted} of {seeds} halted");
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of pumphouse itself: the chores read the sources as text.
 
 mod binary;
+mod model;
 mod tidy;
 
 use std::process::ExitCode;
@@ -11,6 +12,8 @@ cargo xtask <chore>
 
   incident 003 [--json]
           four test messages in a topic: a consumer that gets stuck, then pumphouse; exit code 0 only if all holds
+  model [--world NAME] [--small] [--json]
+          every small world around the real core to its last state; exit code 2 where a promise breaks
   servers start|stop|status
           a ClickHouse and a Kafka that stay until they are stopped; prints their addresses as shell exports
   tidy    measure the sources and refuse what STYLE.md forbids (exit code 1 with findings)
@@ -22,6 +25,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["incident", rest @ ..] => binary::internal("incident", rest),
+        ["model", rest @ ..] => model::run(rest),
         ["servers", rest @ ..] => binary::internal("servers", rest),
         ["tidy"] => tidy::run(),
         [] | ["help" | "--help" | "-h", ..] => {

@@ -55,9 +55,9 @@ fn claims_are_known(pump: &Pump) -> bool {
         (Stage::Recovering(batch), claim) => claim.as_ref().is_some_and(|claim| claim.id == batch),
         (Stage::Fetching, None) => true,
         (Stage::Fetching, Some(carried)) => match &pump.work {
-            Work::Inserting(_) | Work::Committing { .. } => true,
+            Work::Inserting(_) | Work::Committing { .. } | Work::Reporting(_) => true,
             Work::Recovering(claim, _) | Work::Superseding { claim, .. } => claim.id == carried.id,
-            Work::Idle => false,
+            Work::Idle | Work::Asking(_) => false,
         },
     })
 }

@@ -63,12 +63,7 @@ pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
         .any(|(partition, range)| stored.get(partition).is_some_and(|s| never_carried(s, claim, range.from)))
     {
         Fate::Drop
-    } else if claim
-        .ranges
-        .keys()
-        .filter_map(ours)
-        .any(|metadata| !carries(metadata) && is_older(metadata, claim))
-    {
+    } else if claim.ranges.keys().filter_map(ours).any(|m| !carries(m) && begins_before(m, claim)) {
         Fate::Unclear
     } else {
         Fate::Undecidable
@@ -81,16 +76,16 @@ fn never_carried(stored: &Stored, claim: &Claim, from: Offset) -> bool {
     if metadata.claim.as_ref().is_some_and(|carried| carried.id == claim.id) {
         return false;
     }
-    if !is_older(metadata, claim) {
+    if !begins_before(metadata, claim) {
         return false;
     }
     let remembers = metadata.history.first().is_some_and(|oldest| oldest.to <= from);
     stored.offset == from || remembers
 }
 
-/// Whether the partition's history began before `claim` was made. Clocks that differ make this too strict, never too lax
-/// by more than they differ.
-fn is_older(metadata: &Metadata, claim: &Claim) -> bool {
+/// Whether this history was begun before the claim. One begun later stands where somebody else's metadata was, or none:
+/// what that partition carried before is not known any more.
+fn begins_before(metadata: &Metadata, claim: &Claim) -> bool {
     metadata.since <= claim.claimed_at
 }
 
@@ -188,5 +183,14 @@ mod tests {
             fate_of(at(10, carrying), Stored { offset: Offset(10), metadata: None }),
             Fate::Undecidable
         );
+    }
+
+    #[test]
+    fn a_history_begun_after_the_claim_proves_nothing() {
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        let marked_again = Metadata::origin(Offset(10), ServerTime(1));
+        assert_eq!(fate_of(at(10, carrying.clone()), at(10, marked_again)), Fate::Undecidable);
+        let moved = Metadata::origin(Offset(25), ServerTime(1)).settling(BatchId(9), Offset(30));
+        assert_eq!(fate_of(at(10, carrying), at(30, moved)), Fate::Undecidable);
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod batch;
 pub mod claim;
+pub mod gap;
 pub mod invariant;
 pub mod lane;
 pub mod ledger;

@@ -4,7 +4,9 @@
 //!
 //! | work | fact | then |
 //! |---|---|---|
-//! | idle | unmarked partitions | commit the start of their history |
+//! | idle | unmarked partitions | ask what stands behind their starts |
+//! | asking | origins | commit the start of their history, or halt |
+//! | idle | records deleted before they were read | commit once more where we stand, report the gap, go past it, rejoin |
 //! | idle | partitions with a found claim | read what all its partitions hold |
 //! | idle | the open batch closes | seal it, commit its claim |
 //! | committing | stored | insert, settle on, or go on fetching, as the commit was for |
@@ -14,26 +16,29 @@
 //! | inserting | refused or unknown | the same insert again, or halt ([`crate::verdict`]) |
 //! | recovering | stored read | settle, rebuild, drop, supersede or probe ([`crate::ledger`]) |
 //! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
+//! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
 //! | any but committing | revoking | release, after an insert had its time |
 //! | any | lost | forget everything |
 
 mod assignment;
 mod delivery;
 mod fact;
+mod gaps;
 mod recovery;
 mod superseding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use fact::{CommitFailure, CommitId, Effect, Input, Outcome, Survey, TableId};
+pub use fact::{CommitFailure, CommitId, Effect, Input, OrderId, Outcome, Survey, TableId};
 pub use superseding::SUPERSEDE_MARGIN;
 
 use crate::batch::{BatchPolicy, Open};
 use crate::claim::{BatchId, Claim, Metadata};
+use crate::gap::{GapPolicy, Gaps};
 use crate::lane::{Owned, Stage};
 use crate::moment::{Moment, Time};
-use crate::offset::{Offset, Partition};
+use crate::offset::{Offset, Partition, Range};
 use crate::verdict::Halt;
 
 /// Kept between the last moment an insert may start and the moment its token may be forgotten.
@@ -56,6 +61,8 @@ pub struct Policy {
     pub insert_timeout: Duration,
     /// Age of a claim up to which ClickHouse surely remembers its token.
     pub safe_age: Duration,
+    /// What is done about records that Kafka deleted before they were read.
+    pub gaps: GapPolicy,
 }
 
 /// One lane's pump.
@@ -67,6 +74,10 @@ pub struct Pump {
     pub(crate) work: Work,
     revoking: Option<Revoking>,
     drain: Option<Time>,
+    /// Where the log begins, of partitions that stand before it. While there are any, no records are taken.
+    gaps: BTreeMap<Partition, Offset>,
+    /// What retention deleted of a batch that was built again.
+    deleted: Option<(BatchId, BTreeMap<Partition, Range>)>,
     commits: u64,
     stopped: bool,
 }
@@ -83,22 +94,43 @@ pub(crate) enum Work {
         tries: u32,
     },
     Inserting(InFlight),
-    Recovering(Claim, Origin),
+    Recovering(Claim, Maker),
     /// A claim that must not be sent any more; without a time to look at it, it is being looked at.
     Superseding {
         claim: Claim,
         otherwise: Halt,
         look_at: Option<Time>,
     },
+    /// Asking what stands behind the starts of unmarked partitions.
+    Asking(OrderId),
+    Reporting(Report),
 }
 
-/// Whose a claim is that has to be built again.
+/// Who made a claim that has to be built again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Origin {
+pub(crate) enum Maker {
     /// An assignment found it: whoever made it may have sent it.
-    Found,
+    Others,
     /// We made it in the place of another one and never sent it.
-    Own,
+    Us,
+}
+
+/// Gaps on their way into their table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Report {
+    id: OrderId,
+    gaps: Gaps,
+    then: AfterReport,
+    attempt: Attempt,
+}
+
+/// What follows gaps that are written down.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum AfterReport {
+    /// Their partitions go past them.
+    Skip,
+    /// What is left of the batch is inserted.
+    Insert(InFlight),
 }
 
 /// What a commit is for.
@@ -108,6 +140,10 @@ pub(crate) enum Purpose {
     Mark,
     /// Move past offsets that gave no rows.
     Pass,
+    /// Commit once more where partitions stand: who can, owns them, after their logs were seen to begin here.
+    Affirm(BTreeMap<Partition, Offset>),
+    /// Move past gaps that are written down.
+    Skip,
     /// Claim a batch.
     Claim(InFlight),
     /// Go past a batch that landed, and claim the next if there is one.
@@ -153,6 +189,8 @@ impl Pump {
             work: Work::Idle,
             revoking: None,
             drain: None,
+            gaps: BTreeMap::new(),
+            deleted: None,
             commits: 0,
             stopped: false,
         }
@@ -175,6 +213,9 @@ impl Pump {
             Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
             Input::Rebuilt(batch, filled) => self.rebuilt(batch, filled, moment, out),
             Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
+            Input::Deleted(batch, ranges) => self.deleted(batch, ranges, out),
+            Input::Origins(order, origins) => self.origins_known(order, &origins, out),
+            Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
             Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),
             Input::Surveyed(batch, survey) => self.surveyed(batch, survey, moment, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
@@ -200,6 +241,7 @@ impl Pump {
             && !leaving
             && !self.stopped
             && self.drain.is_none()
+            && self.gaps.is_empty()
             && self.held_bytes() < self.policy.memory
             && self.open.has_room(partition, &self.policy.batch)
     }
@@ -244,8 +286,9 @@ impl Pump {
             Work::Inserting(in_flight) => {
                 in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
             }
-            Work::Recovering(..) => None,
             Work::Superseding { look_at, .. } => *look_at,
+            Work::Reporting(report) => report.attempt.again_at,
+            Work::Recovering(..) | Work::Asking(_) => None,
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
         [work, revoking, self.drain].into_iter().flatten().min()
@@ -261,15 +304,19 @@ impl Pump {
         }
         self.repeat_what_waited(moment, out);
         self.survey_when_due(moment, out);
+        self.repeat_report(moment, out);
         self.release_when_due(moment.now, out);
         if self.work == Work::Idle {
             self.start_next(moment, out);
         }
     }
 
-    /// The idle lane's next work: marks before recoveries, recoveries before new batches, leaving last.
+    /// The idle lane's next work: marks before recoveries, recoveries before gaps and new batches, leaving last.
     fn start_next(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
-        if self.drain.is_none() && (self.mark_unmarked(out) || self.start_recovery(out)) {
+        let first = |pump: &mut Self, out: &mut Vec<Effect>| {
+            pump.ask_origins(out) || pump.start_recovery(out) || pump.affirm_before_gaps(out)
+        };
+        if self.drain.is_none() && first(self, out) {
             return;
         }
         match (self.close_reason(moment.now), self.drain) {
@@ -294,7 +341,8 @@ impl Pump {
 
     pub(crate) fn in_flight(&self) -> Option<&InFlight> {
         match &self.work {
-            Work::Inserting(in_flight) => Some(in_flight),
+            Work::Inserting(in_flight)
+            | Work::Reporting(Report { then: AfterReport::Insert(in_flight), .. }) => Some(in_flight),
             Work::Committing { purpose: Purpose::Claim(in_flight), .. } => Some(in_flight),
             Work::Committing { purpose: Purpose::Settle { next, .. }, .. } => next.as_ref(),
             _ => None,

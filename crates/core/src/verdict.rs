@@ -2,9 +2,11 @@
 //!
 //! Overload is a pause, never a verdict on data; what nobody understands is a stop, never a dead letter.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::claim::{BatchId, Claim};
+use crate::gap::LostPlace;
 use crate::offset::{Partition, Range};
 use crate::pump::TableId;
 
@@ -76,6 +78,10 @@ pub enum Halt {
     },
     /// The broker takes no metadata of the size that a claim needs.
     MetadataTooLarge,
+    /// Nobody wrote down where these partitions stand, and the tables hold rows that speak against the start.
+    OffsetsLost(BTreeMap<Partition, LostPlace>),
+    /// The table of gaps refuses a gap and would refuse it again.
+    GapsRefused(Refusal),
 }
 
 /// Shortest pause before a retry.

@@ -1,7 +1,9 @@
-//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, long outages.
+//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, long outages,
+//! retention.
 //!
 //! A small world: a group of members, one topic, two tables that remember tokens for a while. After every event no
-//! record is doubled and none below a committed offset is missing; when the faults end, everything arrives.
+//! record is doubled, none below a committed offset is missing without standing in a gap, and no gap stands where a
+//! record was read later; when the faults end, everything arrives.
 
 #[path = "histories/table.rs"]
 mod table;
@@ -11,10 +13,11 @@ use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata, SUPERSEDES_MAX};
+use pumphouse_core::gap::{Committed, GapOf, GapPolicy, Gaps, GapsAnswer, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump, Survey, TableId};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, Survey, TableId};
 use pumphouse_core::verdict::{Halt, Refusal};
 use table::{Insert, Landing, Place, Tables};
 
@@ -35,7 +38,12 @@ enum Asked {
     Rebuild(Claim),
     Probe(Claim),
     Survey(Claim, ServerTime),
+    Origins(OrderId, BTreeMap<Partition, Offset>),
+    Gaps(OrderId, Gaps),
 }
+
+/// The parts of a batch that were not there any more when it was built again.
+type Deleted = BTreeMap<Partition, Range>;
 
 struct Member {
     pump: Pump,
@@ -53,6 +61,11 @@ struct World {
     stored: BTreeMap<Partition, Stored>,
     members: Vec<Member>,
     tables: Tables,
+    /// Where each log begins.
+    low: BTreeMap<Partition, u64>,
+    /// Offsets in gaps, and whether they were never claimed.
+    gaps: BTreeMap<(Partition, u64), bool>,
+    deletes: bool,
     /// A claim that has superseded as much as one may stops its stream: the history ends there.
     halted: bool,
     log: Vec<String>,
@@ -67,6 +80,7 @@ fn policy() -> Policy {
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
         safe_age: Duration::from_secs(16),
+        gaps: GapPolicy::Report,
     }
 }
 
@@ -80,6 +94,10 @@ impl World {
             stored: (0..PARTITIONS).map(start).collect(),
             members: Vec::new(),
             tables: Tables::default(),
+            low: (0..PARTITIONS).map(|p| (Partition(p), 0)).collect(),
+            gaps: BTreeMap::new(),
+            // Half of the histories have no retention: there every record has to be a row.
+            deletes: seed % 2 == 1,
             halted: false,
             log: Vec::new(),
         };
@@ -103,6 +121,8 @@ impl World {
                     let rows = payloads[&claim.id][usize::from(table.0)].clone();
                     asked.push(Asked::Insert(Insert { claim, table, deadline, rows }));
                 }
+                Effect::AskOrigins(order, starts) => asked.push(Asked::Origins(order, starts)),
+                Effect::ReportGaps(order, gaps) => asked.push(Asked::Gaps(order, gaps)),
                 Effect::Survey { claim, over_at } => asked.push(Asked::Survey(claim, over_at)),
                 Effect::Seal(claim, _) => {
                     let rows = Tables::rows_of(&claim);
@@ -163,10 +183,12 @@ impl World {
             for (offset, table) in (0..RECORDS).flat_map(|o| [(o, TableId(0)), (o, TableId(1))]) {
                 let rows = self.tables.count((partition, offset), table);
                 let passed = offset < self.stored[&partition].offset.0;
-                let wrong = rows > 1 || (passed && rows == 0);
+                let gap = self.gaps.get(&(partition, offset));
+                let read_later = gap == Some(&true) && rows > 0;
+                let wrong = rows > 1 || (passed && rows == 0 && gap.is_none()) || read_later;
                 assert!(
                     !wrong,
-                    "{rows} rows of {partition}:{offset}, passed {passed}\n{}",
+                    "{rows} rows of {partition}:{offset}, passed {passed}, gap {gap:?}\n{}",
                     self.log.join("\n")
                 );
             }
@@ -248,8 +270,15 @@ impl World {
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
             Asked::Rebuild(claim) => {
-                let rows = [TableId(0), TableId(1)].map(|table| self.tables.rows_left(&claim, table));
+                let deleted: Deleted = claim.ranges.iter().filter_map(|r| self.deleted_of(r)).collect();
+                let mut rows = [TableId(0), TableId(1)].map(|table| self.tables.rows_left(&claim, table));
+                for rows in &mut rows {
+                    rows.retain(|(p, offset)| deleted.get(p).is_none_or(|gone| *offset >= gone.to.0));
+                }
                 self.members[member].payloads.insert(claim.id, rows);
+                if !deleted.is_empty() {
+                    self.step(member, Input::Deleted(claim.id, deleted));
+                }
                 self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
             }
             Asked::Probe(claim) => {
@@ -262,6 +291,11 @@ impl World {
                 let survey = if over { Survey::Over } else { Survey::NotYet };
                 self.step(member, Input::Surveyed(claim.id, survey));
             }
+            Asked::Origins(order, starts) => {
+                let origins = starts.keys().map(|partition| (*partition, self.origin(*partition))).collect();
+                self.step(member, Input::Origins(order, origins));
+            }
+            Asked::Gaps(order, gaps) => self.answer_gaps(member, order, &gaps),
         }
     }
 
@@ -291,6 +325,59 @@ impl World {
             }
         };
         self.step(member, answer);
+    }
+
+    /// The part of a claimed range that lies before its log.
+    fn deleted_of(&self, (partition, range): (&Partition, &Range)) -> Option<(Partition, Range)> {
+        let low = Offset(self.low[partition]);
+        (low > range.from).then(|| (*partition, Range::new(range.from, low.min(range.to))))
+    }
+
+    fn origin(&self, partition: Partition) -> Origin {
+        let highest = self.tables.highest(partition);
+        let ours = self.stored[&partition].metadata.is_some();
+        let committed = if ours { Committed::Ours } else { Committed::Never };
+        Origin { committed, highest: highest.map(Offset), end: Offset(RECORDS) }
+    }
+
+    fn answer_gaps(&mut self, member: usize, order: OrderId, gaps: &Gaps) {
+        let answer = match self.random.u8(..8) {
+            0 => GapsAnswer::Unknown,
+            1 => GapsAnswer::Refused(Refusal::NotSent),
+            2 => {
+                self.write_down(gaps);
+                GapsAnswer::Unknown
+            }
+            _ => {
+                self.write_down(gaps);
+                GapsAnswer::Done
+            }
+        };
+        self.step(member, Input::GapsAnswered(order, answer));
+    }
+
+    /// Of a claim, what lineage does not find; else all of it.
+    fn write_down(&mut self, gaps: &Gaps) {
+        let claimed = matches!(gaps.of, GapOf::Claim(_));
+        for (partition, missing) in &gaps.missing {
+            for offset in missing.from.0..missing.to.0 {
+                assert!(offset < self.low[partition], "a gap where the log still holds records");
+                let is_there = |table| self.tables.count((*partition, offset), TableId(table)) > 0;
+                let landed = claimed && is_there(0) && is_there(1);
+                if !landed {
+                    self.gaps.insert((*partition, offset), !claimed);
+                }
+            }
+        }
+        self.check();
+    }
+
+    /// Retention deletes the oldest records of a partition.
+    fn delete(&mut self) {
+        let partition = Partition(self.random.u32(..PARTITIONS));
+        let low = self.random.u64(self.low[&partition]..=RECORDS);
+        self.log.push(format!("retention deletes {partition} up to {low}"));
+        self.low.insert(partition, low);
     }
 
     fn answer_commit(
@@ -326,7 +413,10 @@ impl World {
         }
         let from = self.members[member].pump.next_offset(partition).expect("wanted, so owned");
         let to = Offset((from.0 + self.random.u64(1..4)).min(RECORDS));
-        if from < to {
+        let low = Offset(self.low[&partition]);
+        if from < low {
+            self.step(member, Input::OutOfRange { partition, low, high: Offset(RECORDS) });
+        } else if from < to {
             let filled = Filled { rows: to.0 - from.0, bytes: 10 };
             self.step(member, Input::Fetched { partition, range: Range::new(from, to), filled });
         }
@@ -343,6 +433,7 @@ impl World {
                 self.check();
             }
             99 if faults && self.random.u8(..4) == 0 => self.now += self.random.u64(..OUTAGE),
+            10 if faults && self.deletes => self.delete(),
             10..=45 => self.fetch(member),
             46..=55 => self.step(member, Input::Tick),
             _ => {

@@ -37,6 +37,8 @@ pub mod event {
     pub const INSERT_RETRIED: &str = "insert retried";
     /// Dead letters did not reach their topic; what is not acknowledged goes again.
     pub const LETTERS_RETRIED: &str = "dead letters retried";
+    /// Kafka deleted records before they became rows; the gap stands in `pumphouse.gaps`.
+    pub const GAP: &str = "gap";
     /// Partitions are not read for now.
     pub const PAUSED: &str = "paused";
     /// Partitions are read again.
@@ -118,6 +120,8 @@ pub struct Progress {
     pub dead_letters: u64,
     /// Tombstones, and records that no table took, read since the last line.
     pub filtered: u64,
+    /// Offsets in gaps that were written down since the last line.
+    pub missing: u64,
     /// Batches settled since the last line.
     pub batches: u64,
     /// Rows settled since the last line.
@@ -129,7 +133,7 @@ pub struct Progress {
 /// Logs the line a minute.
 pub fn progress(progress: &Progress) {
     let Progress { rows_per_second, lag, freshness_p50_ms, freshness_p99_ms, dead_letters, .. } = *progress;
-    let Progress { filtered, batches, rows, memory_bytes, .. } = *progress;
+    let Progress { filtered, missing, batches, rows, memory_bytes, .. } = *progress;
     tracing::info!(
         stream = %progress.stream,
         rows_per_second,
@@ -138,6 +142,7 @@ pub fn progress(progress: &Progress) {
         freshness_p99_ms,
         dead_letters,
         filtered,
+        missing,
         batches,
         rows,
         memory_bytes,
@@ -149,6 +154,11 @@ pub fn progress(progress: &Progress) {
 /// Logs that a server did not answer at start: attempt `attempt` of `of`.
 pub fn start_attempt(server: &str, attempt: u32, of: u32, error: &dyn fmt::Display) {
     tracing::warn!(server, attempt, of, error = %error, "{}", event::START_ATTEMPT);
+}
+
+/// Logs that records are missing for good, and where that is written down.
+pub fn gap(stream: &str, fault: &Fault) {
+    tracing::error!(stream, code = fault.code.number(), error = %fault, "{}", event::GAP);
 }
 
 /// Logs that a stream stopped for a reason that needs a person.

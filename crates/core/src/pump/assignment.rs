@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Effect, Outcome, Pump, Purpose, Revoking, Work};
-use crate::claim::Metadata;
-use crate::lane::{Owned, Stage, Stored};
+use super::{AfterReport, Effect, Outcome, Pump, Purpose, Report, Revoking, Work};
+use crate::lane::{Owned, Stored};
 use crate::moment::{ServerTime, Time};
-use crate::offset::{Offset, Partition, Range};
-use crate::verdict::Halt;
+use crate::offset::Partition;
 
 impl Pump {
     pub(super) fn assigned(&mut self, stored: BTreeMap<Partition, Stored>, now: ServerTime) {
@@ -29,7 +27,7 @@ impl Pump {
     ///
     /// | work | release |
     /// |---|---|
-    /// | idle, recovering, superseding | now |
+    /// | idle, recovering, superseding, asking, reporting | now |
     /// | committing | never before the answer: an unanswered commit may still overwrite the next owner's |
     /// | inserting | when it has landed and is settled, or its time is up: the claim stays for the next owner |
     pub(super) fn release_when_due(&mut self, now: Time, out: &mut Vec<Effect>) {
@@ -41,9 +39,11 @@ impl Pump {
             Work::Committing { .. } => return,
             Work::Inserting(_) if touched && now < revoking.until => return,
             Work::Idle | Work::Recovering(..) | Work::Superseding { .. } | Work::Inserting(_) => {}
+            Work::Asking(_) | Work::Reporting(_) => {}
         }
         let revoking = self.revoking.take().expect("looked at above");
         self.owned.retain(|partition, _| !revoking.partitions.contains(partition));
+        self.gaps.retain(|partition, _| !revoking.partitions.contains(partition));
         self.abandon_what_is_not_ours(out);
         out.push(Effect::Release(revoking.partitions));
     }
@@ -53,6 +53,12 @@ impl Pump {
         let batch = match &self.work {
             Work::Inserting(in_flight) => in_flight.claim.id,
             Work::Recovering(claim, _) | Work::Superseding { claim, .. } => claim.id,
+            Work::Reporting(Report { then: AfterReport::Insert(in_flight), .. }) => in_flight.claim.id,
+            Work::Reporting(Report { then: AfterReport::Skip, .. }) | Work::Asking(_) => {
+                // Asked again for what is still ours.
+                self.work = Work::Idle;
+                return;
+            }
             Work::Idle | Work::Committing { .. } => return,
         };
         if !self.owned.values().any(|owned| owned.carries(batch)) {
@@ -74,41 +80,18 @@ impl Pump {
             out.push(Effect::Forget(*batch, Outcome::Left));
         }
         self.owned.clear();
+        self.gaps.clear();
+        self.deleted = None;
         self.work = Work::Idle;
         self.revoking = None;
-    }
-
-    /// Writes down where partitions new to us begin, so that a later claim can be judged by it.
-    pub(super) fn mark_unmarked(&mut self, out: &mut Vec<Effect>) -> bool {
-        let unmarked = self.owned.iter().filter(|(_, owned)| owned.stage == Stage::Unmarked);
-        let entries: BTreeMap<Partition, (Offset, Metadata)> = unmarked
-            .map(|(partition, owned)| (*partition, (owned.committed, owned.metadata.clone())))
-            .collect();
-        let any = !entries.is_empty();
-        if any {
-            self.commit(entries, Purpose::Mark, out);
-        }
-        any
-    }
-
-    pub(super) fn out_of_range(
-        &mut self,
-        partition: Partition,
-        low: Offset,
-        high: Offset,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(next) = self.next_offset(partition) else { return };
-        if next < low {
-            self.halt(Halt::RecordsGone { partition, missing: Range::new(next, low) }, out);
-        } else if next > high {
-            self.halt(Halt::OutOfRange { partition, missing: Range::new(high, next) }, out);
-        }
     }
 
     pub(super) fn begin_drain(&mut self, until: Time, out: &mut Vec<Effect>) {
         self.drain = Some(until);
         self.leave_recovery(out);
+        if matches!(self.work, Work::Asking(_)) {
+            self.work = Work::Idle;
+        }
     }
 
     pub(super) fn drop_open_rows(&mut self, partitions: &BTreeSet<Partition>, out: &mut Vec<Effect>) {

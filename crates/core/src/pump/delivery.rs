@@ -120,6 +120,8 @@ impl Pump {
         }
         match purpose {
             Purpose::Mark | Purpose::Pass => {}
+            Purpose::Affirm(begins) => self.report_gaps(&begins, out),
+            Purpose::Skip => self.skipped(out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),
             Purpose::Replace(claim) => self.replaced(claim, out),
             Purpose::Claim(in_flight) => self.start_insert(in_flight, moment, out),

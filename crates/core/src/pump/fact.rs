@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{CloseReason, Filled};
 use crate::claim::{BatchId, Claim, Metadata};
+use crate::gap::{Gaps, GapsAnswer, Origin};
 use crate::lane::Stored;
 use crate::moment::{ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
@@ -27,6 +28,10 @@ pub enum CommitFailure {
     /// The broker takes less metadata than a claim needs.
     TooLarge,
 }
+
+/// One order whose answer has to find it: a question or a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId(pub u64);
 
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +66,12 @@ pub enum Input {
     Rebuilt(BatchId, Filled),
     /// A claimed batch can't be built again: Kafka no longer holds this range.
     Gone(BatchId, Partition, Range),
+    /// Retention deleted these parts of a claim; what [`Input::Rebuilt`] brings after this is without them.
+    Deleted(BatchId, BTreeMap<Partition, Range>),
+    /// What stands behind the starts of partitions without metadata of ours.
+    Origins(OrderId, BTreeMap<Partition, Origin>),
+    /// What is known after gaps were written down.
+    GapsAnswered(OrderId, GapsAnswer),
     /// Whether the table holds rows of the batch; `None` where it can't tell.
     Probed(BatchId, Option<bool>),
     /// What a survey found out about a batch.
@@ -133,6 +144,10 @@ pub enum Effect {
         /// Nobody can before this, by ClickHouse's clock.
         over_at: ServerTime,
     },
+    /// Find out what stands behind these starts, which have no metadata of ours.
+    AskOrigins(OrderId, BTreeMap<Partition, Offset>),
+    /// Write these gaps down where audits find them.
+    ReportGaps(OrderId, Gaps),
     /// Give these partitions back to the group.
     Release(BTreeSet<Partition>),
     /// Give up the membership and join as a new member.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Origin, Outcome, Pump, Purpose, Work};
+use super::{Effect, Maker, Outcome, Pump, Purpose, Work};
 use crate::batch::Filled;
 use crate::claim::{BatchId, Claim};
 use crate::lane::{Stage, Stored};
@@ -17,7 +17,7 @@ impl Pump {
         let found = self.owned.values().find(|owned| matches!(owned.stage, Stage::Recovering(_)));
         let Some(claim) = found.and_then(|owned| owned.metadata.claim.clone()) else { return false };
         out.push(Effect::ReadStored(claim.clone()));
-        self.work = Work::Recovering(claim, Origin::Found);
+        self.work = Work::Recovering(claim, Maker::Others);
         true
     }
 
@@ -72,13 +72,13 @@ impl Pump {
     }
 
     pub(super) fn rebuilt(&mut self, batch: BatchId, filled: Filled, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Recovering(claim, origin) = &self.work else { return };
+        let Work::Recovering(claim, maker) = &self.work else { return };
         if claim.id != batch {
             return;
         }
-        let outcome = if *origin == Origin::Found { Outcome::Resent } else { Outcome::Settled };
+        let outcome = if *maker == Maker::Others { Outcome::Resent } else { Outcome::Settled };
         let in_flight = self.in_flight_of(claim.clone(), outcome, filled.bytes);
-        self.start_insert(in_flight, moment, out);
+        self.insert_rebuilt(in_flight, moment, out);
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Effect, Origin, Outcome, Pump, Purpose, Survey, Work};
+use super::{Effect, Maker, Outcome, Pump, Purpose, Survey, Work};
 use crate::claim::{BatchId, Claim, Excluded, SUPERSEDES_MAX, Superseded};
 use crate::lane::Stage;
 use crate::moment::Moment;
@@ -174,7 +174,7 @@ impl Pump {
             }
         }
         out.push(Effect::Rebuild(claim.clone()));
-        self.work = Work::Recovering(claim, Origin::Own);
+        self.work = Work::Recovering(claim, Maker::Us);
     }
 
     /// Leaves the claim at hand to the next owner. Rows behind it can't be claimed before it.

@@ -114,6 +114,16 @@ impl Tables {
         self.rows.iter().any(|((place, _), times)| inside(place) && times.contains(&claim.claimed_at))
     }
 
+    /// The highest offset of a partition that a table holds.
+    pub fn highest(&self, partition: Partition) -> Option<u64> {
+        self.rows
+            .keys()
+            .map(|(place, _)| *place)
+            .filter(|place| place.0 == partition)
+            .map(|place| place.1)
+            .max()
+    }
+
     pub fn count(&self, place: Place, table: TableId) -> usize {
         self.rows.get(&(place, table)).map_or(0, Vec::len)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::preflight::{self, Expected, Severity};
+use pumphouse_core::gap::GapPolicy;
 
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Stream};
@@ -12,6 +13,7 @@ use crate::decode;
 use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
+use crate::sink::gaps::gaps_target;
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -130,6 +132,10 @@ pub(super) async fn ready_stream(
                 Severity::Warn => tracing::warn!("{finding}"),
             }
         }
+    }
+    if stream.gaps == GapPolicy::Report {
+        let report = inspect(settings, client, &gaps_target()).await?;
+        refused.extend(report.findings.into_iter().filter(|finding| finding.severity == Severity::Refuse));
     }
     Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
 }

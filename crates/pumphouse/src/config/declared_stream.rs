@@ -47,6 +47,12 @@ pub(super) const STREAM: &[Key] = &[
         .doc("When a batch closes: at the first limit it reaches."),
     Key::new("dead_letters", Kind::Section(DEAD_LETTERS), Absent("every key its default"))
         .doc("What becomes of records that can't become a row."),
+    Key::new("gaps", Kind::Choice(choice(&["report", "halt"])), Is("report"))
+        .doc(
+            "What is done where Kafka deleted records before they were read: the missing offsets are kept in the table \
+             `pumphouse.gaps` and the stream goes on behind them (PH-0055), or it halts for a person.",
+        )
+        .example("halt"),
     Key::new("lineage", Kind::SectionOrOff(LINEAGE), Absent("on, with the names below")).doc(
         "Names of the columns that say where a row came from. `false` leaves them out; then \
              audit and the repair of old claims can't work.",

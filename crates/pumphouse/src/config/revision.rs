@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use pumphouse_core::gap::GapPolicy;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -95,6 +96,7 @@ fn stream_json(stream: &Stream) -> Value {
             "bytes": scalar::show_size(stream.batch.bytes.get()),
         },
         "dead_letters": { "table": stream.dead_letters.table, "topic": stream.dead_letters.topic },
+        "gaps": if stream.gaps == GapPolicy::Report { "report" } else { "halt" },
         "lineage": lineage_json(stream),
     }));
     match stream.tables.as_slice() {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::schema::ColumnType;
 
 /// The whole configuration of one process.
@@ -143,6 +144,8 @@ pub struct Stream {
     pub batch: BatchPolicy,
     /// Where records go that can't become a row.
     pub dead_letters: DeadLetters,
+    /// What is done where Kafka deleted records before they were read.
+    pub gaps: GapPolicy,
     /// Names of the lineage columns; `None` where lineage is off.
     pub lineage: Option<Lineage>,
 }
@@ -168,6 +171,7 @@ impl Stream {
             tables,
             batch,
             dead_letters: DeadLetters { table: true, topic: None },
+            gaps: GapPolicy::Report,
             lineage: Some(Lineage { partition, offset, ingested_at, index }),
         }
     }

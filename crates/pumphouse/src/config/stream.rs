@@ -3,6 +3,8 @@
 
 use std::num::NonZeroU64;
 
+use pumphouse_core::gap::GapPolicy;
+
 use super::column;
 use super::declared_stream::STREAM;
 use super::said::{Entry, Said};
@@ -43,6 +45,7 @@ pub(super) fn read(entry: &Entry, around: &Around<'_>, walk: &Walk<'_>) -> Optio
     let tables = tables::read(&section, given);
     let batch = section.section("batch").and_then(|batch| batch_policy(&batch, around));
     let dead_letters = section.section("dead_letters").and_then(|letters| dead_letters(&letters));
+    let gaps = section.choice("gaps");
     Some(Stream {
         name: entry.name.clone(),
         topic: topic?,
@@ -53,6 +56,7 @@ pub(super) fn read(entry: &Entry, around: &Around<'_>, walk: &Walk<'_>) -> Optio
         tables: tables?,
         batch: batch?,
         dead_letters: dead_letters?,
+        gaps: if gaps? == "report" { GapPolicy::Report } else { GapPolicy::Halt },
         lineage: lineage.ok()?,
     })
 }

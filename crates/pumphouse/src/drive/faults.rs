@@ -3,22 +3,26 @@
 use std::collections::BTreeMap;
 
 use pumphouse_core::claim::{BatchId, Claim};
-use pumphouse_core::offset::{Partition, Range};
+use pumphouse_core::gap::LostPlace;
+use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::verdict::{Halt, Refusal};
 use rdkafka::error::KafkaError;
 
-use super::lane::FetchFailed;
-use crate::config::settings::Stream;
+use super::lane::{FetchFailed, Shared};
+use crate::config::settings::{Kafka, Stream};
 use crate::decode::ColumnFault;
 use crate::fault::{Code, Fault};
+use crate::sink::gaps::Reported;
 use crate::sink::insert;
+use crate::source::kafka::properties::group;
 
 /// Ranges of a claim that a message names; the rest is counted.
 const RANGES_SHOWN_MAX: usize = 8;
 
 /// Why the stream's lane halted, for people. Targets from number `tables` on are no tables.
 #[must_use]
-pub(super) fn halted(stream: &Stream, tables: usize, reason: &Halt) -> Fault {
+pub(super) fn halted(shared: &Shared, reason: &Halt) -> Fault {
+    let (stream, tables) = (&shared.stream, shared.sink.targets.len());
     let on = format!("stream `{}`", stream.name);
     match reason {
         Halt::Refused(batch, target, _) if usize::from(target.0) >= tables => letters_refused(stream, batch),
@@ -27,7 +31,11 @@ pub(super) fn halted(stream: &Stream, tables: usize, reason: &Halt) -> Fault {
             Code::OffsetOutOfRange,
             format!("topic `{}`, partition {partition}", stream.topic),
             format!("the group's position {} is behind the log's end {}", missing.to, missing.from),
-        ),
+        )
+        .advise(format!(
+            "the topic was made anew, or its log was cut; to go on at its end: {}",
+            set_offset(&shared.settings.kafka, stream, *partition, missing.from)
+        )),
         Halt::RecordsGone { partition, missing } => Fault::new(
             Code::RecordsGone,
             format!("topic `{}`, partition {partition}", stream.topic),
@@ -56,7 +64,66 @@ pub(super) fn halted(stream: &Stream, tables: usize, reason: &Halt) -> Fault {
             Fault::new(Code::MetadataTooLarge, on, "the broker takes less metadata than a claim needs")
                 .advise("set offset.metadata.max.bytes to 4096 (the default) or more")
         }
+        Halt::OffsetsLost(lost) => offsets_lost(&shared.settings.kafka, stream, lost),
+        Halt::GapsRefused(refusal) => {
+            let code = insert::code_of(*refusal).unwrap_or(Code::InsertUnknown);
+            let what = "ClickHouse refused a gap and would refuse it again; its answer is in the log above";
+            Fault::new(code, "table `pumphouse.gaps`", what)
+                .advise("`pumphouse apply` creates the table; the user needs INSERT on it")
+        }
     }
+}
+
+/// Offsets that are missing for good.
+#[must_use]
+pub(super) fn gap(stream: &Stream, gap: &Reported) -> Fault {
+    let Reported { partition, missing, reason } = gap;
+    let on = format!("topic `{}`, partition {partition}", stream.topic);
+    let count = missing.len();
+    Fault::new(
+        Code::GapReported,
+        on,
+        format!("offsets {missing} ({count}) are not in Kafka any more: {reason}"),
+    )
+}
+
+/// A start that would double or skip, with the command that goes on and the one that begins again.
+fn offsets_lost(kafka: &Kafka, stream: &Stream, lost: &BTreeMap<Partition, LostPlace>) -> Fault {
+    let shown = lost.iter().take(RANGES_SHOWN_MAX).map(|(partition, place)| {
+        let highest = place.origin.highest.unwrap_or_default();
+        format!(
+            "partition {partition} would start at {}, the table holds offsets up to {highest}",
+            place.start
+        )
+    });
+    let more = lost.len().saturating_sub(RANGES_SHOWN_MAX);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let what = format!("{}{more}", shown.collect::<Vec<_>>().join(", "));
+    let on = format!("topic `{}`, group `{}`", stream.topic, group(kafka, stream));
+    let Some((partition, place)) = lost.first_key_value() else {
+        return Fault::new(Code::OffsetsLost, on, what);
+    };
+    let again = set_offset(kafka, stream, *partition, place.start);
+    if place.is_of_another_log() {
+        let ends = format!("{what}; the log ends at {}, so the topic was made anew", place.origin.end);
+        return Fault::new(Code::TopicRecreated, on, ends)
+            .advise(format!("to take the new topic from its start, for each partition: {again}"));
+    }
+    let on_without = set_offset(kafka, stream, *partition, place.goes_on_at());
+    Fault::new(Code::OffsetsLost, on, what).advise(format!(
+        "to go on without doubling, for each partition: {on_without}; to take them again: {again}"
+    ))
+}
+
+/// The command that sets the group's offset by hand.
+fn set_offset(kafka: &Kafka, stream: &Stream, partition: Partition, to: Offset) -> String {
+    format!(
+        "`kafka-consumer-groups.sh --bootstrap-server {} --group {} --topic {}:{partition} --reset-offsets \
+         --to-offset {to} --execute`",
+        kafka.brokers,
+        group(kafka, stream),
+        stream.topic,
+    )
 }
 
 fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {

@@ -23,6 +23,7 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
+use super::gaps::Ends;
 use super::report::LaneReport;
 use super::{faults, ready};
 use crate::config::settings::{Settings, Stream};
@@ -84,15 +85,8 @@ pub enum Answer {
     Fact(Input),
     /// What Kafka holds for newly assigned partitions.
     Assigned(BTreeMap<Partition, Stored>),
-    /// The ends of a partition's log, asked for because fetching failed there.
-    Ends {
-        /// The partition.
-        partition: Partition,
-        /// The first offset in the log.
-        low: Offset,
-        /// The end of the log.
-        high: Offset,
-    },
+    /// The ends of the logs where fetching failed.
+    Ends(Ends),
     /// A claimed batch, built again.
     Rebuilt(BatchId, Arc<Payload>, Filled),
     /// What was to answer panicked.
@@ -373,7 +367,7 @@ impl Lane {
                 Answer::Broken => self.end = Some(End::Broken),
                 Answer::Fact(input) => self.step(input),
                 Answer::Assigned(stored) => self.accept(stored),
-                Answer::Ends { partition, low, high } => self.ends_known(partition, low, high),
+                Answer::Ends(ends) => self.ends_known(&ends),
                 Answer::Rebuilt(batch, payload, filled) => {
                     self.payloads.insert(batch, payload);
                     self.step(Input::Rebuilt(batch, filled));
@@ -385,14 +379,6 @@ impl Lane {
             }
         }
         any
-    }
-
-    /// Halts where the position lies outside the log; otherwise the client was wrong and begins anew.
-    fn ends_known(&mut self, partition: Partition, low: Offset, high: Offset) {
-        self.step(Input::OutOfRange { partition, low, high });
-        if self.end.is_none() {
-            self.rejoin();
-        }
     }
 
     fn accept(&mut self, stored: BTreeMap<Partition, Stored>) {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod faults;
+mod gaps;
 pub mod lane;
 mod orders;
 pub mod process;

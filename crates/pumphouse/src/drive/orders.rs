@@ -9,7 +9,7 @@ use std::time::Duration;
 use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::moment::ServerTime;
-use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
 
 use super::faults;
@@ -24,7 +24,7 @@ use crate::source::kafka::reader::{self, ReadError};
 use crate::telemetry::event;
 
 /// Pause before Kafka or ClickHouse is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 impl Lane {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -42,11 +42,13 @@ impl Lane {
             Effect::Rebuild(claim) => self.rebuild(claim),
             Effect::Probe(claim) => self.probe(claim),
             Effect::Survey { claim, over_at } => self.survey(claim, over_at),
+            Effect::AskOrigins(order, starts) => self.ask_origins(order, starts),
+            Effect::ReportGaps(order, gaps) => self.report_gaps(order, gaps),
             Effect::Release(partitions) => self.release(&partitions),
             Effect::Rejoin => self.rejoin(),
             Effect::Leave => self.end = Some(End::Left),
             Effect::Halt(reason) => {
-                let fault = faults::halted(&self.shared.stream, self.shared.sink.targets.len(), &reason);
+                let fault = faults::halted(&self.shared, &reason);
                 self.end = Some(End::Halted(Box::new(fault)));
             }
         }
@@ -100,6 +102,7 @@ impl Lane {
     fn release(&mut self, partitions: &BTreeSet<Partition>) {
         self.owned.retain(|partition| !partitions.contains(partition));
         self.strays.retain(|partition, _| !partitions.contains(partition));
+        self.distrusted.retain(|partition| !partitions.contains(partition));
         if let Err(error) = self.membership.release(partitions) {
             tracing::warn!(stream = %self.shared.stream.name, %error, "partitions could not be given back");
             self.rejoin();
@@ -157,11 +160,20 @@ impl Lane {
         tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(), "reading a found claim again");
         self.ask(move |mailbox| {
             let mut looks = 0;
+            let (mut ranges, mut deleted) = (claim.ranges.clone(), BTreeMap::new());
             while !mailbox.is_cancelled() {
-                match rebuilt(&shared, &claim, mailbox) {
-                    Ok(answer) => return mailbox.send(answer),
+                match rebuilt(&shared, &claim, &ranges, mailbox) {
+                    Ok(answer) => {
+                        if !deleted.is_empty() {
+                            mailbox.send(Answer::Fact(Input::Deleted(claim.id, deleted)));
+                        }
+                        return mailbox.send(answer);
+                    }
                     Err(ReadError::Cancelled) => return,
-                    Err(ReadError::Gone(partition, range)) => {
+                    Err(ReadError::Deleted(partition, to)) => {
+                        leave_out(partition, to, &mut ranges, &mut deleted);
+                    }
+                    Err(ReadError::Cut(partition, range)) => {
                         return mailbox.send(Answer::Fact(Input::Gone(claim.id, partition, range)));
                     }
                     Err(ReadError::Damaged(partition, range)) if looks == LOOKS_MAX => {
@@ -212,7 +224,7 @@ impl Lane {
         });
     }
 
-    fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
+    pub(super) fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
         let mailbox = self.mailbox.clone();
         self.shared.runtime.spawn_blocking(move || {
             let owed = OwedAnswer(mailbox);
@@ -222,7 +234,7 @@ impl Lane {
 }
 
 /// Asks Kafka or ClickHouse until it answers or nobody wants to know any more.
-fn until_answered<T, E: Display>(
+pub(super) fn until_answered<T, E: Display>(
     mailbox: &Mailbox,
     what: &str,
     question: impl Fn() -> Result<T, E>,
@@ -237,13 +249,34 @@ fn until_answered<T, E: Display>(
     None
 }
 
-/// The same rows as the claim's first owner decoded: same records, same shape, same time.
-fn rebuilt(shared: &Shared, claim: &Claim, mailbox: &Mailbox) -> Result<Answer, ReadError> {
+/// Takes what retention deleted, up to `to`, out of the ranges that are still there.
+fn leave_out(
+    partition: Partition,
+    to: Offset,
+    ranges: &mut BTreeMap<Partition, Range>,
+    deleted: &mut BTreeMap<Partition, Range>,
+) {
+    let Some(range) = ranges.get_mut(&partition) else { return };
+    let from = range.from;
+    range.from = to;
+    if range.is_empty() {
+        ranges.remove(&partition);
+    }
+    deleted.entry(partition).or_insert(Range::new(from, to)).to = to;
+}
+
+/// The same rows as the claim's first owner decoded, as far as `ranges` go: same records, same shape, same time.
+fn rebuilt(
+    shared: &Shared,
+    claim: &Claim,
+    ranges: &BTreeMap<Partition, Range>,
+    mailbox: &Mailbox,
+) -> Result<Answer, ReadError> {
     let mut open = OpenBatch::new(&shared.stream, &shared.settings.revision)
         .expect("the lane decodes into the same columns already");
     let mut times = Vec::new();
     let topic = &shared.stream.topic;
-    reader::read_ranges(&shared.reader, topic, &claim.ranges, &mailbox.cancelled, &mut |record| {
+    reader::read_ranges(&shared.reader, topic, ranges, &mailbox.cancelled, &mut |record| {
         open.push(record);
         times.extend(record.timestamp_ms.filter(|_| times.is_empty()).map(|time| (time, 1)));
     })?;

@@ -238,6 +238,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         revision: shared.settings.revision.clone(),
         insert_timeout: shared.settings.clickhouse.insert_timeout,
         safe_age,
+        gaps: stream.gaps,
     }
 }
 

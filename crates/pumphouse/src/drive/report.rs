@@ -15,6 +15,7 @@ pub struct LaneReport {
     rows: AtomicU64,
     dead_letters: AtomicU64,
     filtered: AtomicU64,
+    missing: AtomicU64,
     batches: AtomicU64,
     lag: AtomicU64,
     held_bytes: AtomicU64,
@@ -42,6 +43,11 @@ impl LaneReport {
     /// Records were read that stand for no row.
     pub fn filtered(&self, records: u64) {
         self.filtered.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Offsets were written down as a gap.
+    pub fn missing(&self, offsets: u64) {
+        self.missing.fetch_add(offsets, Ordering::Relaxed);
     }
 
     /// Where the lane stands now.
@@ -79,6 +85,7 @@ pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration
         freshness_p99_ms: percentile(&ages, 99),
         dead_letters: taken(|lane| &lane.dead_letters),
         filtered: taken(|lane| &lane.filtered),
+        missing: taken(|lane| &lane.missing),
         batches: taken(|lane| &lane.batches),
         rows,
         memory_bytes: read(|lane| &lane.held_bytes),

@@ -10,9 +10,9 @@ use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::faults;
-use super::lane::{Answer, End, FetchFailed, Lane};
+use super::lane::{End, FetchFailed, Lane};
 use crate::decode::{Headers, OpenBatch, Record};
-use crate::source::kafka::{Taken, lookup, with_record};
+use crate::source::kafka::{Taken, with_record};
 
 /// Pause before a lane whose fetching failed joins again.
 const REJOIN_AFTER: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ impl Lane {
         }
         let Some(failed) = self.fetch_failed.take() else { return };
         if failed.error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET {
-            self.ask_ends(failed.partition);
+            self.ask_ends(self.distrusted.clone());
         } else if self.stays_unreadable(&failed) {
             self.end = Some(End::Halted(Box::new(faults::unreadable(&self.shared.stream, &failed))));
         } else {
@@ -147,22 +147,6 @@ impl Lane {
         let looks = before.map_or(1, |(.., looks)| looks + 1);
         self.unreadable = Some((failed.partition, failed.at, looks));
         looks == LOOKS_MAX
-    }
-
-    /// Finds out which offsets are missing, or that none is.
-    fn ask_ends(&self, partition: Partition) {
-        let (client, topic) = (self.membership.client(), self.shared.stream.topic.clone());
-        let mailbox = self.mailbox.clone();
-        self.shared.runtime.spawn_blocking(move || {
-            while !mailbox.is_cancelled() {
-                match lookup::watermarks(&*client, &topic, partition) {
-                    Ok((low, high)) => return mailbox.send(Answer::Ends { partition, low, high }),
-                    Err(error) => {
-                        tracing::warn!(%topic, %partition, %error, "the log's ends can't be read yet");
-                    }
-                }
-            }
-        });
     }
 }
 

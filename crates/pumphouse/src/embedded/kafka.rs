@@ -33,6 +33,7 @@ const CLUSTER_ID: &str = "cHVtcGhvdXNlLWxvY2FsIQ";
 pub struct Launch {
     exe: PathBuf,
     folder: Option<PathBuf>,
+    property: Option<String>,
 }
 
 /// A Kafka that answers. One of our own ends with this value or with this process.
@@ -53,13 +54,19 @@ impl Launch {
     /// A broker in a temporary folder; `exe` is pumphouse's own binary.
     #[must_use]
     pub fn new(exe: &Path) -> Self {
-        Self { exe: exe.to_owned(), folder: None }
+        Self { exe: exe.to_owned(), folder: None, property: None }
     }
 
     /// Keeps the broker's files in `folder`, which is made if it is not there.
     #[must_use]
     pub fn in_folder(self, folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()), ..self }
+    }
+
+    /// Sets a property of the broker.
+    #[must_use]
+    pub fn with_property(self, name: &str, value: &str) -> Self {
+        Self { property: Some(format!("{name}={value}\n")), ..self }
     }
 
     /// The brokers named in `PUMPHOUSE_KAFKA_BROKERS`, else one of our own.
@@ -81,9 +88,8 @@ impl Launch {
         JAVA.require()?;
         let java = on_path(JAVA.name).unwrap_or_else(|| JAVA.name.into());
         let jars = fetch::kafka_jars()?;
-        let home = Home::open(self.folder, "pumphouse-kafka-")?;
-        let (process, brokers) =
-            until_ports_are_free(|| start_on_free_ports(&self.exe, &java, &jars, &home))?;
+        let home = Home::open(self.folder.clone(), "pumphouse-kafka-")?;
+        let (process, brokers) = until_ports_are_free(|| start_on_free_ports(&self, &java, &jars, &home))?;
         Ok(Server { brokers, ours: Some(Ours { process, _home: home }) })
     }
 }
@@ -176,13 +182,15 @@ pub fn probe(brokers: &str) -> Result<(), String> {
 }
 
 fn start_on_free_ports(
-    exe: &Path,
+    launch: &Launch,
     java: &Path,
     jars: &Path,
     home: &Home,
 ) -> Result<(ServerProcess, String), Error> {
     let [port, controller_port] = ports::free()?;
-    let properties = home.write("server.properties", &properties(home.path(), port, controller_port))?;
+    let mut properties = properties(home.path(), port, controller_port);
+    properties.extend(launch.property.as_deref());
+    let properties = home.write("server.properties", &properties)?;
     let class_path = jars.join("*");
     format_storage(java, &class_path, &properties)?;
     let heap = env::var(HEAP_VARIABLE).unwrap_or_else(|_| HEAP.to_owned());
@@ -191,7 +199,7 @@ fn start_on_free_ports(
     let log = home.path().join("kafka.log");
     let program = Program { path: java.to_owned(), arguments, log, scratch: home.scratch() };
     let brokers = format!("127.0.0.1:{port}");
-    ServerProcess::start(NAME, exe, program, || probe(&brokers)).map(|process| (process, brokers))
+    ServerProcess::start(NAME, &launch.exe, program, || probe(&brokers)).map(|process| (process, brokers))
 }
 
 /// Writes the identity a KRaft node refuses to start without; a folder that has one keeps it.

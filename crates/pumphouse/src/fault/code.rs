@@ -188,6 +188,16 @@ codes! {
     ReplayUnderWay "PH-0052" FAILED
         "replay is under way"
         "nothing more is deleted";
+    // Gaps, lost places and views
+    GapReported "PH-0055" NEVER
+        "records deleted before they became rows"
+        "they stand in `pumphouse.gaps` and the stream goes on behind them";
+    OffsetsLost "PH-0056" HALTED
+        "the group's offsets were lost"
+        "the stream halts; nothing is inserted twice or skipped";
+    ViewThrows "PH-0058" NEVER
+        "a view refuses the rows"
+        "the same rows are sent again under the same token";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

@@ -83,10 +83,8 @@ async fn holds_any(
     struct Found {
         found: u8,
     }
-    let mut times = superseded_times(claim);
-    times.push(claim.claimed_at);
     let table = quote::table(&target.database, &target.table);
-    let condition = where_claimed(lineage, &times, &claim.ranges);
+    let condition = where_claimed(lineage, &claim.times(), &claim.ranges);
     let sql = format!("SELECT count() > 0 AS found FROM {table} WHERE {condition}");
     Ok(long(sink.client.query(&sql)).row::<Found>().await?.found > 0)
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use pumphouse_clickhouse::ddl::{RollupSpec, TableSpec};
 use pumphouse_clickhouse::preflight::{Expected, WINDOW};
 use pumphouse_clickhouse::quote;
+use pumphouse_core::gap::GapPolicy;
 
+use super::gaps::gaps_table;
 use super::replay_tables::replay_tables;
 use super::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, Target};
 use crate::config::settings::{ClickHouse, Settings, Stream, Table};
@@ -46,6 +48,9 @@ pub fn declared(
     if settings.streams.values().any(|stream| stream.dead_letters.table) {
         declared.tables.push(dead_letters_table(dead_letters.to_vec()));
         declared.tables.extend(replay_tables());
+    }
+    if settings.streams.values().any(|stream| stream.gaps == GapPolicy::Report) {
+        declared.tables.push(gaps_table());
     }
     declared.databases = declared.tables.iter().map(|table| table.database.clone()).collect();
     declared

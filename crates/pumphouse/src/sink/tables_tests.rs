@@ -19,7 +19,8 @@ fn a_file_declares_its_tables_its_rollups_and_the_dead_letters() {
     assert_eq!(declared.databases, BTreeSet::from(["metrics".to_owned(), "pumphouse".to_owned()]));
     let names: Vec<_> =
         declared.tables.iter().map(|table| format!("{}.{}", table.database, table.name)).collect();
-    let of_letters = ["pumphouse.dead_letters", "pumphouse.replays", "pumphouse.dead_letters_resolved"];
+    let of_letters =
+        ["pumphouse.dead_letters", "pumphouse.replays", "pumphouse.dead_letters_resolved", "pumphouse.gaps"];
     assert_eq!(names[0], "metrics.requests");
     assert_eq!(names[1..], of_letters);
     assert_eq!(declared.tables[0].order_by, ["service", "endpoint", "ts"]);
@@ -33,9 +34,9 @@ fn a_file_declares_its_tables_its_rollups_and_the_dead_letters() {
 }
 
 #[test]
-fn without_dead_letters_their_table_is_not_declared() {
+fn without_dead_letters_and_gaps_their_tables_are_not_declared() {
     let text = include_str!("../config/smallest.yaml")
-        .replace("    table: {", "    dead_letters: { table: false }\n    table: {");
+        .replace("    table: {", "    dead_letters: { table: false }\n    gaps: halt\n    table: {");
     let declared = declared(&settings(&text), columns_of, &[]);
     assert_eq!(declared.databases, BTreeSet::from(["metrics".to_owned()]));
     assert_eq!(declared.tables.len(), 1);

@@ -1,20 +1,47 @@
-//! Records that Kafka no longer holds, or never held, where the group stands: a halt that names the range, never a jump.
+//! Records that Kafka no longer holds where the group stands: a gap that is written down, or a halt that names the range;
+//! never a jump without a word.
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::story::{Plan, Story, number};
-use crate::world::{DEADLINE, Pair, block_on, told};
+use crate::world::{DEADLINE, Pair, World, block_on, told};
 
 const PARTITION: i32 = 1;
 
 #[test]
-fn records_deleted_before_they_were_read_are_told_with_their_range_and_not_jumped_over() {
+fn records_deleted_before_they_were_read_are_a_gap_and_the_stream_goes_on_behind_it() {
     let pair = Pair::shared();
     let plan = Plan { partitions: 3, process: "{ lanes: 1 }", ..Plan::default() };
     let story = Story::with_tables(pair, "deleted", plan);
+    let mut feed = story.feed();
+    feed.send(3_000);
+    let mut first = vec![story.run()];
+    story.wait_until_drained(&mut first);
+    assert_eq!(first[0].terminate(), Some(0), "{}", first[0].log());
+    feed.send(6_000);
+    delete_before(&story, 1_750);
+
+    let mut pump = story.run();
+    pump.wait_for_line(&["PH-0055", &story.world.topic, "partition 1", "[1000, 1750)", "750"]);
+    let mut pumps = vec![pump];
+    story.wait_until_drained(&mut pumps);
+    assert_eq!(pumps[0].terminate(), Some(0), "{}", pumps[0].log());
+    assert_eq!(gaps_of(&story, pair), "1\t1000\t1750\tretention\n");
+    every_offset_is_one_thing(&story, pair, 3_000);
+    let jumped =
+        format!("SELECT count() FROM {} WHERE _partition = 1 AND _offset IN (1000, 1749)", story.table());
+    assert_eq!(number(pair, &jumped), 0);
+}
+
+#[test]
+fn where_gaps_halt_the_range_is_told_and_nothing_moves() {
+    let pair = Pair::shared();
+    let plan = Plan { partitions: 3, process: "{ lanes: 1 }", ..Plan::default() };
+    let story = Story::with_tables(pair, "halting", plan);
+    let text = told(std::fs::read_to_string(&story.file));
+    told(std::fs::write(&story.file, text.replace("    batch:", "    gaps: halt\n    batch:")));
     let first = story.produce(3_000);
     story.ends_exactly(pair, &first, vec![story.run()]);
     // On from event 0: what follows is only there to be deleted.
@@ -28,6 +55,7 @@ fn records_deleted_before_they_were_read_are_told_with_their_range_and_not_jumpe
     pump.wait_for_line(&words);
     assert_eq!(story.rows_of(pair, PARTITION), rows, "nothing behind the gap is inserted");
     assert_eq!(story.committed(PARTITION), Offset::Offset(1_000), "the group still stands before the gap");
+    assert_eq!(gaps_of(&story, pair), "");
 }
 
 #[test]
@@ -36,7 +64,7 @@ fn an_offset_beyond_the_log_is_told_with_both_ends_and_not_reset() {
     let plan = Plan { partitions: 3, process: "{ lanes: 1 }", ..Plan::default() };
     let story = Story::with_tables(pair, "beyond", plan);
     story.produce(3_000);
-    commit(&story, 1_200);
+    story.commit(PARTITION, 1_200, "");
 
     let mut pump = story.run();
     assert_eq!(pump.wait(), Some(70), "{}", pump.log());
@@ -46,24 +74,80 @@ fn an_offset_beyond_the_log_is_told_with_both_ends_and_not_reset() {
 }
 
 #[test]
-fn a_claimed_range_that_is_gone_is_told_and_not_inserted_in_part() {
+fn of_a_claimed_range_that_is_partly_gone_the_rest_lands_and_what_is_missing_is_a_gap() {
     let pair = Pair::shared();
     let plan = Plan { partitions: 3, process: "{ lanes: 1 }", ..Plan::default() };
     let story = Story::with_tables(pair, "claim_gone", plan);
+    story.produce(3_000);
+    // Claimed, and refused before anything landed.
+    let text = told(std::fs::read_to_string(&story.file));
+    let database = format!("database: {}, ", story.world.database);
+    let reader = text.replace(&database, &format!("{database}user: reader, password: reader, "));
+    told(std::fs::write(&story.file, reader));
+    let mut pump = story.run();
+    assert_eq!(pump.wait(), Some(70), "{}", pump.log());
+    delete_before(&story, 900);
+
+    told(std::fs::write(&story.file, text));
+    let mut pump = story.run();
+    pump.wait_for_line(&["PH-0055", "partition 1", "[0, 900)"]);
+    let mut pumps = vec![pump];
+    story.wait_until_drained(&mut pumps);
+    assert_eq!(pumps[0].terminate(), Some(0), "{}", pumps[0].log());
+    assert_eq!(gaps_of(&story, pair), "1\t0\t900\tretention\n");
+    every_offset_is_one_thing(&story, pair, 1_000);
+}
+
+#[test]
+fn where_a_view_may_lack_what_the_table_has_the_gap_says_that_it_possibly_landed() {
+    let pair = Pair::shared();
+    let plan = Plan { partitions: 3, process: "{ lanes: 1 }", ..Plan::default() };
+    let story = Story::with_tables(pair, "view_gone", plan);
     story.slow_down(pair, 30);
     story.produce(3_000);
     let mut pump = story.run();
     story.wait_for_claims();
+    // The table has the rows; the views behind it do not yet.
+    story.wait_for_rows(pair, 1);
     pump.kill();
     delete_before(&story, 900);
     story.speed_up(pair);
 
-    // The server may have finished the insert after the kill; the rows are then there, and only their proof is gone.
-    let before = number(pair, &format!("SELECT count() FROM {}", story.table()));
-    let mut pump = story.run();
-    assert_eq!(pump.wait(), Some(70), "{}", pump.log());
-    pump.wait_for_line(&["PH-0036", "partition 1"]);
-    assert_eq!(story.rows(pair), before, "nothing of it is inserted by the next process");
+    let mut pumps = vec![story.run()];
+    story.wait_until_drained(&mut pumps);
+    assert_eq!(pumps[0].terminate(), Some(0), "{}", pumps[0].log());
+    assert_eq!(gaps_of(&story, pair), "1\t0\t900\tretention, possibly landed\n");
+    let seen = format!("SELECT sum(rows) FROM {}.totals WHERE partition != 1", story.world.database);
+    let rows = format!("SELECT count() FROM {} WHERE _partition != 1", story.table());
+    assert_eq!(number(pair, &seen), number(pair, &rows), "what is outside the gap is in the view once");
+    let sql = "SELECT count() - uniqExact(_partition, _offset) FROM ";
+    assert_eq!(number(pair, &format!("{sql}{}", story.table())), 0, "no row twice");
+}
+
+/// The gaps as they stand: partition, from, to, reason.
+fn gaps_of(story: &Story, pair: &Pair) -> String {
+    let sql = format!(
+        "SELECT partition, from_offset, to_offset, reason FROM pumphouse.gaps WHERE topic = '{}' ORDER BY ALL",
+        story.world.topic
+    );
+    told(pair.clickhouse.query(&sql))
+}
+
+/// Of each partition every offset is one row, or one dead letter, or in a gap; the view has counted each row once.
+fn every_offset_is_one_thing(story: &Story, pair: &Pair, end: u64) {
+    let World { database, topic, .. } = &story.world;
+    let things = format!(
+        "SELECT partition, count(), uniqExact(place), max(place) + 1 FROM ( \
+         SELECT _partition AS partition, _offset AS place FROM {database}.requests UNION ALL \
+         SELECT partition, offset FROM pumphouse.dead_letters WHERE topic = '{topic}' UNION ALL \
+         SELECT partition, arrayJoin(range(from_offset, to_offset)) FROM pumphouse.gaps WHERE topic = '{topic}') \
+         GROUP BY partition ORDER BY partition"
+    );
+    let expected: Vec<String> =
+        (0..3).map(|partition| format!("{partition}\t{end}\t{end}\t{end}\n")).collect();
+    assert_eq!(told(pair.clickhouse.query(&things)), expected.concat());
+    let total = number(pair, &format!("SELECT sum(rows) FROM {database}.totals"));
+    assert_eq!(total, story.rows(pair), "the view has each row once");
 }
 
 fn delete_before(story: &Story, offset: i64) {
@@ -75,13 +159,4 @@ fn delete_before(story: &Story, offset: i64) {
     for element in deleted.elements() {
         told(element.error());
     }
-}
-
-/// Commits by hand, with no metadata.
-fn commit(story: &Story, offset: i64) {
-    let mut config = story.world.client();
-    let consumer: BaseConsumer = told(config.set("group.id", story.group()).create());
-    let mut list = TopicPartitionList::new();
-    told(list.add_partition_offset(&story.world.topic, PARTITION, Offset::Offset(offset)));
-    told(consumer.commit(&list, CommitMode::Sync));
 }

@@ -17,6 +17,7 @@ mod incidents;
 mod letters;
 mod oracle;
 mod outages;
+mod places;
 mod poison;
 mod refusals;
 mod servers;

@@ -12,7 +12,7 @@ use pumphouse::demo::producer::{EventProducer, Tally};
 use pumphouse_core::claim::Metadata;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::world::{Pair, Pump, World, block_on, told, wait_until};
@@ -211,6 +211,17 @@ impl Story {
         let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
         let committed = self.ask_committed(&consumer).expect("Kafka answers");
         committed.find_partition(&self.world.topic, partition).expect("it was asked for").offset()
+    }
+
+    /// Sets the group's offset by hand, with somebody's metadata.
+    pub(crate) fn commit(&self, partition: i32, offset: i64, metadata: &str) {
+        let mut config = self.world.client();
+        let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
+        let mut list = TopicPartitionList::new();
+        let mut element = list.add_partition(&self.world.topic, partition);
+        told(element.set_offset(Offset::Offset(offset)));
+        element.set_metadata(metadata);
+        told(consumer.commit(&list, CommitMode::Sync));
     }
 
     /// Waits until the table holds at least so many rows.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pumphouse_core::gap::Committed;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -50,12 +51,8 @@ fn committed<C: ConsumerContext>(
     topic: &str,
     partitions: &BTreeSet<Partition>,
 ) -> KafkaResult<Vec<(Partition, Option<Stored>)>> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(topic, number(*partition));
-    }
     let mut found = Vec::with_capacity(partitions.len());
-    for element in client.committed_offsets(list, ANSWER_TIMEOUT)?.elements() {
+    for element in ask_committed(client, topic, partitions)?.elements() {
         element.error()?;
         let Ok(partition) = u32::try_from(element.partition()).map(Partition) else { continue };
         let stored = match element.offset() {
@@ -67,6 +64,42 @@ fn committed<C: ConsumerContext>(
         found.push((partition, stored));
     }
     Ok(found)
+}
+
+/// What the group holds for partitions that had no metadata of ours, and where their logs end.
+pub fn origins<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &BTreeSet<Partition>,
+) -> KafkaResult<BTreeMap<Partition, (Committed, Offset)>> {
+    let mut origins = BTreeMap::new();
+    for element in ask_committed(client, topic, partitions)?.elements() {
+        element.error()?;
+        let Ok(partition) = u32::try_from(element.partition()).map(Partition) else { continue };
+        let committed = match element.offset() {
+            KafkaOffset::Offset(_) if element.metadata().is_empty() => Committed::Bare,
+            KafkaOffset::Offset(offset) => {
+                let stored = Stored::read(partition, unsigned(offset), element.metadata());
+                if stored.metadata.is_some() { Committed::Ours } else { Committed::Foreign }
+            }
+            _ => Committed::Never,
+        };
+        let (_, end) = watermarks(client, topic, partition)?;
+        origins.insert(partition, (committed, end));
+    }
+    Ok(origins)
+}
+
+fn ask_committed<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &BTreeSet<Partition>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(topic, number(*partition));
+    }
+    client.committed_offsets(list, ANSWER_TIMEOUT)
 }
 
 /// Where a partition starts that the group has no offset for. `latest` means the time when the group began, not

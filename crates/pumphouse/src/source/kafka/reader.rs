@@ -25,8 +25,10 @@ const IDLE_ROUNDS_MAX: u32 = 600;
 /// Why ranges could not be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The log no longer holds this range whole.
-    Gone(Partition, Range),
+    /// The log begins behind the partition's range, or within it: retention deleted all of it before this offset.
+    Deleted(Partition, Offset),
+    /// The log ends before this range does: it was cut, or is another topic's.
+    Cut(Partition, Range),
     /// The log holds bytes in this range that are no records.
     Damaged(Partition, Range),
     /// The reading was called off.
@@ -100,7 +102,7 @@ fn check_ends(
         let (_, high) = lookup::watermarks(consumer, topic, partition)?;
         let range = ranges[&partition];
         if high < range.to {
-            return Err(ReadError::Gone(partition, Range::new(high.max(range.from), range.to)));
+            return Err(ReadError::Cut(partition, Range::new(high.max(range.from), range.to)));
         }
     }
     Ok(())
@@ -174,6 +176,9 @@ fn missing(
     range: Range,
 ) -> KafkaResult<ReadError> {
     let (low, _) = lookup::watermarks(consumer, topic, partition)?;
-    let to = if low > range.from { low.min(range.to) } else { range.to };
-    Ok(ReadError::Gone(partition, Range::new(range.from, to)))
+    Ok(if low > range.from {
+        ReadError::Deleted(partition, low.min(range.to))
+    } else {
+        ReadError::Cut(partition, range)
+    })
 }

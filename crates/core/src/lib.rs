@@ -24,3 +24,4 @@ pub mod replay;
 pub mod schema;
 pub mod token;
 pub mod verdict;
+pub mod window;

@@ -35,6 +35,8 @@ pub mod event {
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
+    /// An insert waits: while another one is in doubt it could push that one's token out of the window.
+    pub const INSERT_WAITS: &str = "insert waits for another one in doubt";
     /// Dead letters did not reach their topic; what is not acknowledged goes again.
     pub const LETTERS_RETRIED: &str = "dead letters retried";
     /// Kafka deleted records before they became rows; the gap stands in `pumphouse.gaps`.

@@ -3,6 +3,7 @@
 //! | what is known of the batch | then |
 //! |---|---|
 //! | ours alone, and proven not to have landed | claimed again at once: same ranges, new identity and time |
+//! | the window may have forgotten its token | superseded like one that is too old |
 //! | anybody may still insert it | wait until its last deadline, an insert's time and a margin are over |
 //! | an insert of it still runs, or the clock says otherwise | look again after a while |
 //! | nobody can insert it, and the tables tell what of it they hold | a claim that supersedes it; its rows are those that no table holds |
@@ -41,6 +42,15 @@ impl Pump {
             return self.reclaim(claim.excluded, moment, out);
         }
         self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
+    }
+
+    /// Sends the batch at hand no more: a retry could double its rows.
+    pub(super) fn token_forgotten(&mut self, batch: BatchId, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &self.work else { return };
+        if in_flight.claim.id == batch {
+            let claim = in_flight.claim.clone();
+            self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
+        }
     }
 
     /// Whether nothing of a batch can have landed by anybody: no insert of it is under way or was in doubt, and no

@@ -87,6 +87,7 @@ impl Lane {
 
     fn forget(&mut self, batch: BatchId, outcome: Outcome) {
         let payload = self.payloads.remove(&batch);
+        self.shared.sink.budgets.iter().for_each(|budgets| budgets.forget(batch));
         if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {
             let now = self.shared.clock.server().0;
             let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
@@ -282,6 +283,7 @@ fn rebuilt(
     })?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let mut payload = shared.payload(open.seal(claim.claimed_at.0), times);
+    payload.is_found = true;
     if !claim.supersedes.is_empty() {
         let sink = &shared.sink;
         let held = || shared.runtime.block_on(superseded::held(sink, claim));

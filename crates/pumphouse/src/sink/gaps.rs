@@ -87,6 +87,8 @@ pub fn gaps_target() -> Target {
         table: GAPS_TABLE.to_owned(),
         columns: gaps_columns(),
         has_views: false,
+        window: 0,
+        partition_key: String::new(),
         lineage: None,
     }
 }

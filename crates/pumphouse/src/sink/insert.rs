@@ -15,11 +15,15 @@ use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
 use pumphouse_core::verdict::Refusal;
 
+use super::budgets::{self, Budgets};
 use super::payload::Payload;
 use super::target::Target;
 use super::topic::LetterTopic;
 use crate::fault::Code;
 use crate::telemetry::event;
+
+/// From this attempt on, a few seconds after the first, a table is asked whether it still knows the token.
+const ASKING_ATTEMPT: u32 = 5;
 
 /// One stream's way into ClickHouse.
 pub struct Sink {
@@ -33,6 +37,8 @@ pub struct Sink {
     pub timeout: Duration,
     /// The user's own settings.
     pub settings: BTreeMap<String, String>,
+    /// What may be added to each table while an insert is in doubt; none where one insert is sent at a time.
+    pub budgets: Option<Arc<Budgets>>,
     /// The server in use; moves on only where nothing was sent.
     pub server: AtomicUsize,
 }
@@ -77,6 +83,9 @@ impl Sink {
                 return Input::InsertRefused(batch, table, Refusal::Block);
             }
         };
+        if let Some(instead) = self.held_back(target, order, payload).await {
+            return instead;
+        }
         let server =
             payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
@@ -95,12 +104,40 @@ impl Sink {
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
         match answer {
-            InsertAnswer::Done => Input::Inserted(batch, table),
+            InsertAnswer::Done => {
+                self.budgets.iter().for_each(|budgets| budgets.end(&target.name(), batch));
+                Input::Inserted(batch, table)
+            }
             InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
             }
         }
+    }
+
+    /// What is answered instead of sending: the window has no room for it now, or may have forgotten its token.
+    async fn held_back(&self, target: &Target, order: &Order, payload: &Payload) -> Option<Input> {
+        let (batch, table, name) = (order.claim.id, order.table, target.name());
+        let budgets = self.budgets.as_ref()?;
+        let not_sent = Input::InsertRefused(batch, table, Refusal::NotSent);
+        if payload.is_found || order.attempt >= ASKING_ATTEMPT {
+            match budgets::may_have_forgotten(&self.client, target, &order.claim).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    let code = Code::TokenForgotten.number();
+                    tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
+                    return Some(Input::TokenForgotten(batch));
+                }
+                Err(error) => {
+                    tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");
+                    return Some(not_sent);
+                }
+            }
+        }
+        let in_doubt = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await.err()?;
+        let code = Code::InsertWaits.number();
+        tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
+        Some(not_sent)
     }
 
     fn refusal(&self, refused: &Refused, server: usize) -> Refusal {

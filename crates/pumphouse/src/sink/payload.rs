@@ -6,11 +6,15 @@ use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
 use tokio::sync::OnceCell;
 
+use super::entries::at_most;
 use super::superseded::Held;
 use super::target::Target;
 use super::topic::Letters;
 use crate::config::settings::DeadLetters;
 use crate::decode::Sealed;
+
+/// Stands for a partition key that nobody gave.
+const UNKNOWN_KEY: &str = "?";
 
 /// The rows of one batch, one part per table, by the tables' order.
 pub struct Payload {
@@ -18,6 +22,11 @@ pub struct Payload {
     /// How many of the parts are of the stream's tables.
     own_tables: usize,
     bodies: OnceCell<Vec<Option<Body>>>,
+    /// The tables' partition keys, and how many entries of its window each part takes at most.
+    partition_keys: Vec<String>,
+    entries: OnceLock<Vec<u64>>,
+    /// Whether an assignment found the batch's claim: its token may be old.
+    pub is_found: bool,
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
     pub in_doubt_at: OnceLock<usize>,
@@ -53,6 +62,9 @@ impl Payload {
             columns: Mutex::new(columns),
             own_tables,
             bodies: OnceCell::new(),
+            partition_keys: Vec::new(),
+            entries: OnceLock::new(),
+            is_found: false,
             compression,
             in_doubt_at: OnceLock::new(),
             times,
@@ -60,6 +72,19 @@ impl Payload {
             dead_letters,
             letters: letters.map(Letters::new).map(Arc::new),
         }
+    }
+
+    /// The same batch, which knows how its tables are partitioned.
+    #[must_use]
+    pub fn partitioned_by(mut self, targets: &[Target]) -> Self {
+        self.partition_keys = targets.iter().map(|target| target.partition_key.clone()).collect();
+        self
+    }
+
+    /// How many entries of its table's window a part takes at most, once it is encoded.
+    #[must_use]
+    pub fn entries(&self, table: usize) -> u64 {
+        self.entries.get().and_then(|entries| entries.get(table)).copied().unwrap_or(u64::MAX)
     }
 
     /// The same batch without the rows that the tables, in the sink's order, hold already. The dead letters' topic gets
@@ -100,6 +125,10 @@ impl Payload {
         let encode = |part: &Option<RecordBatch>| {
             part.as_ref().map(|batch| arrow_stream::encode(batch, self.compression)).transpose()
         };
+        let keys = self.partition_keys.iter().map(String::as_str).chain(std::iter::repeat(UNKNOWN_KEY));
+        let entries =
+            |(part, key): (&Option<RecordBatch>, _)| part.as_ref().map_or(0, |part| at_most(key, part));
+        self.entries.get_or_init(|| columns.iter().zip(keys).map(entries).collect());
         let bodies = columns.iter().map(encode).collect::<Result<_, _>>()?;
         self.columns.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(bodies)

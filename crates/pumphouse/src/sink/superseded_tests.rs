@@ -24,6 +24,8 @@ fn target(index: bool) -> Target {
         table: "requests".to_owned(),
         columns: Vec::new(),
         has_views: false,
+        window: 10_000,
+        partition_key: String::new(),
         lineage: Some(lineage(index)),
     }
 }

@@ -18,6 +18,10 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// Whether materialized views hang on it.
     pub has_views: bool,
+    /// The smallest window of the table and the targets of its views, in entries.
+    pub window: u64,
+    /// The table's partition key, as ClickHouse prints it.
+    pub partition_key: String,
     /// How to find rows by where they came from; `None` where the table can't tell.
     pub lineage: Option<LineageKey>,
 }
@@ -59,7 +63,7 @@ pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> T
         condition: None,
     });
     let (database, table) = (table.database.clone(), table.name.clone());
-    Target { database, table, columns, has_views: false, lineage }
+    Target { database, table, columns, has_views: false, window: 0, partition_key: String::new(), lineage }
 }
 
 /// The table of the dead letters, which all streams share.
@@ -72,6 +76,8 @@ pub fn dead_letters(stream: &Stream, columns: Vec<(String, String)>) -> Target {
         table: DEAD_LETTERS_TABLE.to_owned(),
         columns,
         has_views: false,
+        window: 0,
+        partition_key: String::new(),
         lineage: Some(LineageKey {
             partition: "partition".to_owned(),
             offset: "offset".to_owned(),

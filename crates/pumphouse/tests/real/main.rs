@@ -15,6 +15,7 @@ mod gaps;
 mod groups;
 mod incidents;
 mod letters;
+mod old_claims;
 mod oracle;
 mod outages;
 mod places;

@@ -5,6 +5,11 @@ use std::fmt;
 /// Longest message that is kept.
 const MESSAGE_CHARS_MAX: usize = 500;
 
+/// What stands before the name of a view that threw.
+const PUSHING: &str = "while pushing to view ";
+/// Longest name of a view that is told.
+const VIEW_NAME_MAX: usize = 200;
+
 /// What an insert says when ClickHouse sees its deadline passed.
 pub const DEADLINE_MARK: &str = "PH_DEADLINE";
 
@@ -21,6 +26,12 @@ pub struct ServerError {
     pub kind: Kind,
     /// Where it happened, as far as the message tells.
     pub stage: Stage,
+    /// The first row of the block that breaks a constraint, counted from 0, where the message names it.
+    pub row: Option<usize>,
+    /// Whether a function threw on what it was given.
+    pub of_a_function: bool,
+    /// The view that threw, as the message names it.
+    pub view: Option<String>,
 }
 
 /// Where an error happened, as far as its message tells.
@@ -38,7 +49,7 @@ pub enum Stage {
 
 impl Stage {
     fn of(message: &str) -> Self {
-        if message.contains("while pushing to view") || message.contains("Received from ") {
+        if message.contains(PUSHING.trim_end()) || message.contains("Received from ") {
             Self::Beyond
         } else if message.contains("While executing Arrow")
             || message.contains("while converting source column")
@@ -183,7 +194,22 @@ impl ServerError {
             ),
             kind,
             stage: Stage::Proxy,
+            row: None,
+            of_a_function: false,
+            view: None,
         })
+    }
+
+    /// Whether a row may be at fault, met in the table itself: then the same row is refused again, and the block without
+    /// it may be taken. What nobody knows is a row's only where a function threw on it.
+    #[must_use]
+    pub fn may_be_a_rows(&self) -> bool {
+        let by_kind = match self.kind {
+            Kind::BadRow => true,
+            Kind::Unknown => self.of_a_function,
+            _ => false,
+        };
+        by_kind && !matches!(self.stage, Stage::Beyond | Stage::Proxy)
     }
 
     /// Whether this answer to an insert proves that none of *its* rows landed. It says nothing of earlier
@@ -225,11 +251,26 @@ impl fmt::Display for ServerError {
         match self.code {
             0 => f.write_str(&self.message),
             code => write!(f, "code {code} {}: {}", self.name, self.message),
-        }
+        }?;
+        let mut unsaid = self.view.iter().filter(|_| !self.message.contains(PUSHING.trim_end()));
+        unsaid.try_for_each(|view| write!(f, " (while pushing to view {view})"))
     }
 }
 
 impl std::error::Error for ServerError {}
+
+/// The view that a message names: it stands behind what may be contents of rows.
+fn throwing_view(message: &str) -> Option<String> {
+    let (_, rest) = message.rsplit_once(PUSHING)?;
+    let mut quoted = false;
+    let name = rest.chars().take(VIEW_NAME_MAX).take_while(|letter| {
+        quoted ^= *letter == '`';
+        quoted || letter.is_alphanumeric() || "_.`".contains(*letter)
+    });
+    let name: String = name.filter(|letter| !letter.is_control()).collect();
+    let name = name.trim_end_matches('.');
+    (!name.is_empty()).then(|| name.to_owned())
+}
 
 /// An exception as it stood in the text.
 struct Said<'a> {
@@ -248,8 +289,18 @@ impl Said<'_> {
             message: presentable(self.message, kind),
             kind,
             stage: Stage::of(self.message),
+            row: violated_row(self.message),
+            of_a_function: self.message.contains("while executing 'FUNCTION "),
+            view: throwing_view(self.message),
         }
     }
+}
+
+/// Reads `… is violated at row 17. Expression: …`, which counts from 1.
+fn violated_row(message: &str) -> Option<usize> {
+    let (_, after) = message.split_once("is violated at row ")?;
+    let digits = after.find(|letter: char| !letter.is_ascii_digit())?;
+    after[..digits].parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Finds `Code: 252. DB::Exception: … (TOO_MANY_PARTS)` at the start of a line, the last one first: an answer

@@ -105,10 +105,10 @@ mod tests {
             claimed_at: ServerTime(0),
             shape: 0,
             revision: String::new(),
-            ranges: [(Partition(0), range), (Partition(1), range)].into(),
             sent_until: ServerTime(0),
             supersedes: Vec::new(),
             excluded: BTreeSet::new(),
+            ranges: [(Partition(0), range), (Partition(1), range)].into(),
         }
     }
 

@@ -78,6 +78,7 @@ fn policy() -> Policy {
         batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 1_000_000 },
         memory: 1_000_000,
         tables: 2,
+        letters: 0,
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
@@ -145,7 +146,9 @@ impl World {
                 Effect::Release(_) => self.members[member].releasing = false,
                 Effect::Rejoin => self.crash(member),
                 Effect::DropRows(_) => {}
-                Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
+                Effect::Leave | Effect::Halt(_) | Effect::Isolate(..) => {
+                    panic!("{effect:?}\n{}", self.log.join("\n"))
+                }
             }
         }
     }

@@ -10,10 +10,12 @@ use pumphouse_core::gap::GapPolicy;
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Stream};
 use crate::decode;
+use crate::drive::crash;
 use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::gaps::gaps_target;
+use crate::sink::mend;
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -48,6 +50,10 @@ impl Run {
             Err(exit) => return Ok(exit),
         };
         telemetry::init(settings.process.log)?;
+        if let Err(unknown) = crash::arm() {
+            eprintln!("pumphouse: {unknown}");
+            return Ok(Exit::Usage);
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ended = runtime.block_on(start(Arc::clone(&settings), Duration::from_secs(self.safe_age)));
         // Questions to Kafka may still wait for an answer that nobody needs.
@@ -97,6 +103,11 @@ async fn start(settings: Arc<Settings>, safe_age_max: Duration) -> Result<Exit, 
     }
     if !refused.is_empty() {
         return Err(Stop::Changes(refused));
+    }
+    for stream in &streams {
+        if let Err(error) = mend::drop_old(&stream.targets, &client).await {
+            tracing::warn!(%error, "old mending tables can't be dropped");
+        }
     }
     tracing::info!("{}", event::READY);
     process::run(settings, client, streams).await.map_err(|error| match error {

@@ -103,7 +103,7 @@ fn asked_highest(
     let tables = others.flat_map(|stream| &stream.tables).map(Table::full_name).collect();
     while !mailbox.is_cancelled() {
         let asked: Result<_, QueryError> =
-            shared.runtime.block_on(gaps::highest(&shared.sink, &tables, partitions));
+            shared.runtime.block_on(gaps::highest(&shared.sink, &shared.stream, &tables, partitions));
         match asked {
             Ok(highest) => return Some(highest),
             Err(error) => {

@@ -205,6 +205,36 @@ codes! {
     ViewThrows "PH-0058" NEVER
         "a view refuses the rows"
         "the same rows are sent again under the same token";
+    // Refused rows
+    TableRefusesRows "PH-0059" HALTED
+        "table refuses too many rows"
+        "the stream halts; the claim stays";
+    // Auditing
+    RecordsMissing "PH-0060" FINDINGS
+        "records are missing"
+        "nothing was changed";
+    RowsDoubled "PH-0061" FINDINGS
+        "rows are doubled"
+        "nothing was changed; pumphouse removes no rows";
+    AuditMute "PH-0062" FINDINGS
+        "a table can't be audited"
+        "nothing was changed; the other tables are audited";
+    RepairUnsafe "PH-0063" FAILED
+        "not safe to repair now"
+        "nothing was inserted";
+    AuditUnanswered "PH-0064" NEVER
+        "rows settled lately could not be audited"
+        "delivery goes on; these rows are counted as unaudited";
+    // After ClickHouse was killed
+    RowsUnmended "PH-0065" HALTED
+        "rows that a killed server lost can't be brought back"
+        "the stream halts; the claim stays";
+    RollupInDoubt "PH-0066" NEVER
+        "a view's target may lack a batch"
+        "the stream goes on; what the view shows is not corrected";
+    BatchDoubled "PH-0067" HALTED
+        "rows are there twice"
+        "the stream halts; the claim stays";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"
@@ -268,6 +298,9 @@ codes! {
         "the record becomes a dead letter";
     SchemaFailed "PH-0120" NEVER
         "fails the JSON Schema"
+        "the record becomes a dead letter";
+    RowRefused "PH-0121" NEVER
+        "ClickHouse refuses the row"
         "the record becomes a dead letter";
     // The servers that tests and the demo bring along
     ToolMissing "PH-0200" FAILED

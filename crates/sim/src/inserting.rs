@@ -1,0 +1,237 @@
+//! What reaches ClickHouse: inserts, their parts one after the other, and questions by lineage.
+
+use std::collections::BTreeSet;
+
+use pumphouse_core::claim::Claim;
+use pumphouse_core::gap::{GapOf, Gaps, GapsAnswer};
+use pumphouse_core::offset::{Offset, Partition, Range};
+use pumphouse_core::pump::{Input, OrderId, TableId};
+use pumphouse_core::verdict::Refusal;
+
+use crate::agenda::{Event, Sender, Who};
+use crate::clickhouse::{Insert, Landed, Query, Target};
+use crate::fault::Fault;
+use crate::member::Note;
+use crate::topic::Gap;
+use crate::words;
+use crate::world::World;
+
+/// How an insert ended.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Done,
+    Refused(Refusal),
+    Unknown,
+}
+
+impl World {
+    pub(crate) fn insert_arrives(&mut self, sender: Sender, insert: Insert) {
+        if self.server.is_up && self.chance.strikes(Fault::ServerKilled) {
+            self.kill_server();
+        }
+        let Some(refused) = self.refusal(&insert) else {
+            let until = self.now + self.setup.insert_timeout;
+            let query = self.server.begin(&self.logs, insert, until);
+            self.queries.insert(query, sender);
+            let delay = self.chance.between(0, 30);
+            return self.agenda.put(self.now + delay, Event::Land(query));
+        };
+        let what = words::insert(&insert);
+        self.trace.line(self.now, "clickhouse", format_args!("{what}: refused, {refused:?}"));
+        self.answer(sender, &insert, Answer::Refused(refused));
+    }
+
+    fn refusal(&mut self, insert: &Insert) -> Option<Refusal> {
+        let table = 1u8 << insert.table;
+        let letters = insert.table + 1 == self.setup.shape.targets;
+        let refused = |(partition, offset): &(u32, u64)| {
+            let record = self.logs[*partition as usize].at(*offset);
+            record.refused && record.targets & table != 0
+        };
+        if !self.server.is_up {
+            Some(Refusal::NotSent)
+        } else if self.server.overloaded_until > self.now || self.chance.strikes(Fault::InsertRefused) {
+            Some(match self.chance.place(3) {
+                0 => Refusal::TooManyParts,
+                1 => Refusal::Overloaded,
+                _ => Refusal::ReadOnly,
+            })
+        } else if self.server.is_late(self.now, insert) {
+            self.late_refused += 1;
+            Some(Refusal::Deadline)
+        } else if !letters && insert.payload.records.iter().any(refused) {
+            Some(Refusal::Block)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn land(&mut self, number: u64) {
+        if self.server.is_up && self.chance.strikes(Fault::ServerKilled) {
+            self.kill_server();
+        }
+        let now = self.now;
+        let Some(query) = self.server.query(number) else { return };
+        let insert = query.insert.clone();
+        let throws = query.left.front().is_some_and(|(target, _)| *target == Target::View);
+        if now > query.until || (throws && self.chance.strikes(Fault::ViewThrows)) {
+            let what = words::insert(&insert);
+            self.trace.line(now, "clickhouse", format_args!("{what}: broken off in the middle"));
+            return self.finish(number, Answer::Unknown);
+        }
+        if let Some(part) = query.left.pop_front() {
+            let landed = self.server.land(now, &self.logs, &insert, part);
+            let what = words::insert(&insert);
+            self.trace.line(now, "clickhouse", format_args!("{what} {}", words::landed(part, &landed)));
+            if let Landed::Doubled(partition, offset) = landed {
+                let table = words::target(part.0, insert.table);
+                self.fail(format_args!("record {partition}:{offset} is twice in {table}"));
+            }
+        }
+        if self.server.query(number).is_some_and(|query| query.left.is_empty()) {
+            return self.finish(number, Answer::Done);
+        }
+        let slow = self.chance.strikes(Fault::InsertSlow);
+        let longest = if slow { self.setup.insert_timeout } else { 10 };
+        let delay = self.chance.between(0, longest);
+        self.agenda.put(now + delay, Event::Land(number));
+    }
+
+    fn finish(&mut self, number: u64, answer: Answer) {
+        let Some(Query { insert, .. }) = self.server.end(number) else { return };
+        let Some(sender) = self.queries.remove(&number) else { return };
+        if !self.chance.strikes(Fault::InsertAnswerLost) {
+            self.answer(sender, &insert, answer);
+        }
+    }
+
+    fn answer(&mut self, sender: Sender, insert: &Insert, answer: Answer) {
+        let (batch, table) = (insert.payload.id, TableId(insert.table));
+        let fact = match answer {
+            Answer::Done => Input::Inserted(batch, table),
+            Answer::Refused(refusal) => Input::InsertRefused(batch, table, refusal),
+            Answer::Unknown => Input::InsertUnknown(batch, table),
+        };
+        let delay = self.chance.latency();
+        self.tell_after(delay, sender.who, Note::Inserted(sender, fact));
+    }
+
+    /// The server is gone in the middle of whatever it does; what landed stays.
+    pub(crate) fn kill_server(&mut self) {
+        self.trace.line(self.now, "clickhouse", format_args!("is killed"));
+        self.server.is_up = false;
+        for number in self.server.end_all() {
+            if let Some(sender) = self.queries.remove(&number) {
+                let (who, epoch, key) = (sender.who, sender.epoch, sender.key);
+                let delay = self.chance.latency();
+                self.tell_after(delay, who, Note::Broken(epoch, key));
+            }
+        }
+        let away = self.chance.between(300, 15_000);
+        self.agenda.put(self.now + away, Event::ServerUp);
+    }
+
+    pub(crate) fn server_up(&mut self) {
+        self.server.is_up = true;
+        self.trace.line(self.now, "clickhouse", format_args!("is back"));
+    }
+
+    /// Whether any table holds a row of the claim.
+    pub(crate) fn probe(&mut self, who: Who, epoch: u64, claim: Claim) {
+        if !self.server.is_up {
+            let again = self.now + 500;
+            if self.is_alive(who) && self.members[who.member].epoch == epoch {
+                self.agenda.put(again, Event::Probe(who, epoch, claim));
+            }
+            return;
+        }
+        let landed = self.setup.lineage.then(|| {
+            self.server.tables.iter().any(|table| {
+                claim.ranges.iter().any(|(partition, range)| {
+                    (range.from.0..range.to.0).any(|offset| {
+                        let cell = table.rows.cell(partition.0, offset);
+                        cell.rows > 0 && cell.at == claim.claimed_at.0
+                    })
+                })
+            })
+        });
+        self.trace.line(self.now, "clickhouse", format_args!("asked for {}: {landed:?}", claim.id));
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::Probed(claim.id, landed)));
+    }
+
+    /// How far the tables are with partitions whose start nobody wrote down.
+    pub(crate) fn ask_highest(
+        &mut self,
+        (who, epoch): (Who, u64),
+        order: OrderId,
+        partitions: BTreeSet<Partition>,
+    ) {
+        if !self.server.is_up {
+            if self.is_alive(who) && self.members[who.member].epoch == epoch {
+                self.agenda.put(self.now + 500, Event::AskHighest(who, epoch, order, partitions));
+            }
+            return;
+        }
+        let highest = |partition: Partition| {
+            let offsets = 0..self.logs[partition.0 as usize].records.len() as u64;
+            let there = |offset: &u64| {
+                self.server.tables.iter().any(|table| table.rows.cell(partition.0, *offset).rows > 0)
+            };
+            let highest = offsets.rev().find(there).map(Offset);
+            (partition, highest.filter(|_| self.setup.lineage))
+        };
+        let highest = partitions.into_iter().map(highest).collect();
+        let delay = self.chance.latency();
+        self.agenda.put(self.now + delay, Event::AskOrigins(who, epoch, order, highest));
+    }
+
+    /// Gaps are written down, each under its token.
+    pub(crate) fn report_gaps(&mut self, (who, epoch): (Who, u64), order: OrderId, gaps: Gaps) {
+        let running = matches!(&gaps.of, GapOf::Claim(claim) if self.server.is_running(claim.id));
+        let lost = self.chance.strikes(Fault::InsertLost);
+        let answer = if !self.server.is_up {
+            GapsAnswer::Refused(Refusal::NotSent)
+        } else if self.server.overloaded_until > self.now {
+            GapsAnswer::Refused(Refusal::TooManyParts)
+        } else if running || lost {
+            GapsAnswer::Unknown
+        } else {
+            for (partition, missing) in &gaps.missing {
+                let token = gaps.token("s", "t", *partition).expect("each partition has its gap");
+                if self.gap_tokens.insert(token) {
+                    self.note_gap(*partition, *missing, &gaps.of);
+                }
+            }
+            if self.chance.strikes(Fault::InsertAnswerLost) { GapsAnswer::Unknown } else { GapsAnswer::Done }
+        };
+        self.trace.line(self.now, "clickhouse", format_args!("gaps {:?}: {answer:?}", gaps.missing));
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::GapsAnswered(order, answer)));
+    }
+
+    /// What is missing of these offsets: all that nobody read; of a claim, what lineage does not find.
+    fn note_gap(&mut self, partition: Partition, missing: Range, of: &GapOf) {
+        let offsets = missing.from.0..missing.to.0;
+        let landed = |world: &Self, offset: u64| match of {
+            GapOf::Unread(_) => false,
+            GapOf::Claim(claim) => world.server.tables.iter().any(|table| {
+                let cell = table.rows.cell(partition.0, offset);
+                cell.rows > 0 && cell.at == claim.claimed_at.0
+            }),
+        };
+        // A row in one table says nothing of another, nor of a view.
+        let several = self.setup.shape.targets > 2 || self.setup.with_view;
+        let any = offsets.clone().any(|offset| landed(self, offset));
+        let claimed = matches!(of, GapOf::Claim(_));
+        let untold = claimed && (!self.setup.lineage || (several && any));
+        for offset in offsets {
+            let gap = match (untold, landed(self, offset)) {
+                (true, _) => Gap::PossiblyLanded,
+                (false, true) => continue,
+                (false, false) => Gap::Missing,
+            };
+            self.logs[partition.0 as usize].at_mut(offset).gap = gap;
+        }
+    }
+}

@@ -14,6 +14,7 @@ const PLAN: Plan = Plan {
     clickhouse: "insert_timeout: 20s",
     process: "{ lanes: 1 }",
     batch: "{ freshness: 300ms }",
+    letter_topic: false,
 };
 
 /// `pumphouse audit … --json`: the exit code, and what it says of the only stream.

@@ -17,6 +17,8 @@
 //! ```
 
 pub mod arrow_stream;
+#[cfg(debug_assertions)]
+mod broken_off;
 pub mod client;
 pub mod ddl;
 pub mod exception;

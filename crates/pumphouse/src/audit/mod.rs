@@ -7,6 +7,7 @@ mod contents;
 mod gaps;
 mod ground;
 mod judging;
+pub mod lately;
 pub mod place;
 
 mod positions;

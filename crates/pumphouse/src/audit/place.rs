@@ -182,14 +182,22 @@ async fn inserted_by(
     struct Inserted {
         query_id: String,
     }
-    let (database, name) = &table.texts;
+    let ((database, name), part) = (&table.texts, before_mutations(part));
     let sql = format!(
         "SELECT query_id FROM system.part_log WHERE event_type = 'NewPart' AND database = {database} \
          AND `table` = {name} AND part_name = {} ORDER BY event_time DESC LIMIT 1",
-        quote::text(part)
+        quote::text(&part)
     );
     let found: Vec<Inserted> = ground.client.rows(&sql).await?;
     Ok(found.first().and_then(|found| batch_of(&found.query_id)).map(str::to_owned))
+}
+
+/// The name that a part had before mutations changed it: `202611_6_6_0_9` was `202611_6_6_0`.
+fn before_mutations(part: &str) -> String {
+    match part.split('_').collect::<Vec<_>>().as_slice() {
+        [partition, first, last, level, _] => [*partition, *first, *last, *level].join("_"),
+        _ => part.to_owned(),
+    }
 }
 
 /// The batch in the id of an insert's query: `ph-<batch>-<table>-<attempt>-…`.
@@ -257,6 +265,13 @@ fn judge(record: &Record<'_>, tried: &[Tried], names: &[String]) -> Judged {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mutated_part_is_known_by_its_old_name() {
+        assert_eq!(before_mutations("202611_6_6_0_9"), "202611_6_6_0");
+        assert_eq!(before_mutations("202611_6_6_0"), "202611_6_6_0");
+        assert_eq!(before_mutations("odd"), "odd");
+    }
 
     #[test]
     fn the_id_of_an_insert_names_its_batch() {

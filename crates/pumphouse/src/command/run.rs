@@ -10,6 +10,7 @@ use pumphouse_core::gap::GapPolicy;
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Stream};
 use crate::decode;
+use crate::drive::crash;
 use crate::drive::process::{self, ReadyStream, StartError};
 use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
@@ -46,6 +47,10 @@ impl Run {
             Err(exit) => return Ok(exit),
         };
         telemetry::init(settings.process.log)?;
+        if let Err(unknown) = crash::arm() {
+            eprintln!("pumphouse: {unknown}");
+            return Ok(Exit::Usage);
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ended = runtime.block_on(start(Arc::clone(&settings)));
         // Questions to Kafka may still wait for an answer that nobody needs.

@@ -26,7 +26,7 @@ use super::clock::Clock;
 use super::gaps::Ends;
 use super::isolate::Refused;
 use super::report::LaneReport;
-use super::{faults, ready};
+use super::{crash, faults, ready};
 use crate::config::settings::{Settings, Stream};
 use crate::decode::{OpenBatch, Sealed};
 use crate::fault::{Code, Fault};
@@ -282,6 +282,7 @@ impl Lane {
 
     fn begin_release(&mut self, partitions: BTreeSet<Partition>) {
         tracing::info!(stream = %self.shared.stream.name, ?partitions, "{}", event::REVOKED);
+        crash::reached(crash::Point::Revoking);
         let until = self.shared.clock.now().after(self.shared.revoke_wait);
         self.step(Input::Revoking { partitions, until });
     }

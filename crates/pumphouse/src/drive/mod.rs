@@ -1,6 +1,8 @@
 //! Carries out what the core orders: threads, clocks, channels. Decides nothing about delivery.
 
+mod audit;
 pub mod clock;
+pub mod crash;
 mod faults;
 mod gaps;
 mod isolate;

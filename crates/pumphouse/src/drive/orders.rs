@@ -9,13 +9,15 @@ use std::time::Duration;
 use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
 use rdkafka::error::KafkaResult;
 
+use super::crash::{self, Point};
 use super::faults;
 use super::isolate::{Refused, left_out};
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::take::LOOKS_MAX;
+use crate::audit::lately::Settled;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
 use crate::sink::probe;
@@ -56,7 +58,15 @@ impl Lane {
     }
 
     fn send_commit(&mut self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
-        match self.membership.commit(id, entries) {
+        let claims = entries.values().any(|(_, metadata)| metadata.claim.is_some());
+        if claims {
+            crash::reached(Point::BeforeClaim);
+        }
+        let sent = self.membership.commit(id, entries);
+        if crash::IN_THIS_BUILD {
+            self.crash_behind_commit(entries, claims);
+        }
+        match sent {
             Ok(()) => self.commit = Some((id, self.shared.clock.now().after(commit_timeout()))),
             Err(error) => {
                 tracing::warn!(stream = %self.shared.stream.name, %error, "offset commit could not be sent");
@@ -65,10 +75,28 @@ impl Lane {
         }
     }
 
+    fn crash_behind_commit(&self, entries: &BTreeMap<Partition, (Offset, Metadata)>, claims: bool) {
+        let settled = |metadata: &Metadata| metadata.history.last().map(|settled| settled.id);
+        let mut settled = entries.values().filter_map(|(_, metadata)| settled(metadata));
+        let settles = settled.any(|batch| self.payloads.contains_key(&batch));
+        let revises = |metadata: &Metadata| metadata.claim.as_ref().is_some_and(|c| !c.excluded.is_empty());
+        let happens = [
+            (claims, Point::ClaimSent),
+            (entries.values().any(|(_, metadata)| revises(metadata)), Point::Isolating),
+            (settles, Point::SettleSent),
+            (settles && claims && entries.len() > 1, Point::SettleAndClaimSent),
+        ];
+        for (_, point) in happens.into_iter().filter(|(happens, _)| *happens) {
+            crash::reached_after(point, crash::TO_LEAVE);
+        }
+    }
+
     fn seal(&mut self, claim: &Claim, reason: CloseReason) {
         let sealed = self.open.seal(claim.claimed_at.0);
         let times = std::mem::take(&mut self.times);
-        let payload = Arc::new(self.shared.payload(sealed, times));
+        let payload = self.shared.payload(sealed, times);
+        let payload =
+            Arc::new(payload.to_be_audited(claim.ranges.clone(), self.shared.stream.lineage.as_ref()));
         tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
             dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
         self.payloads.insert(claim.id, Arc::clone(&payload));
@@ -79,9 +107,18 @@ impl Lane {
     fn insert(&self, order: Order) {
         let Some(payload) = self.payloads.get(&order.claim.id).cloned() else { return };
         let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        crash::reached(Point::ClaimAcknowledged);
         self.shared.runtime.spawn(async move {
             let owed = OwedAnswer(mailbox);
+            if order.table != TableId(0) && crash::is_next(Point::BetweenTables) {
+                // Nothing of it is sent before the first target's answer ends the process.
+                std::future::pending::<()>().await;
+            }
             let fact = sink.insert(&order, &payload).await;
+            if matches!(fact, Input::Inserted(..)) {
+                crash::reached(Point::ReplyLost);
+                crash::reached(Point::BetweenTables);
+            }
             owed.0.send(Answer::Fact(fact));
         });
     }
@@ -93,6 +130,12 @@ impl Lane {
             let now = self.shared.clock.server().0;
             let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
             self.report.settled(payload.rows, payload.dead_letters, payload.times.iter().map(age));
+        }
+        if let (Outcome::Settled, Some((ranges, sums))) =
+            (outcome, payload.as_ref().and_then(|p| p.inserted()))
+        {
+            let at = self.shared.clock.now();
+            self.report.keep_settled(Settled { ranges: ranges.clone(), sums: sums.clone(), at });
         }
         let (stream, rows) = (&self.shared.stream.name, payload.map_or(0, |payload| payload.rows));
         match outcome {
@@ -272,6 +315,7 @@ fn rebuilt(
     let payload = shared.payload(sealed, times);
     // An earlier owner may have sent it.
     payload.in_doubt.store(true, Ordering::Relaxed);
+    crash::reached(Point::Rebuilt);
     Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
 }
 

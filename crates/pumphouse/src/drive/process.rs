@@ -3,6 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,10 +16,12 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as channel;
 
+use super::audit::keep_auditing;
 use super::clock::Clock;
 use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
 use super::ready;
 use super::report::{self, LaneReport};
+use crate::audit::lately::{Lately, Tallied};
 use crate::config::settings::{Settings, Stream};
 use crate::config::shape_hash;
 use crate::fault::{Code, Exit, Fault};
@@ -26,7 +29,7 @@ use crate::sink::insert::Sink;
 use crate::sink::target::Target;
 use crate::sink::topic::LetterTopic;
 use crate::source::kafka::properties;
-use crate::telemetry::{self, event};
+use crate::telemetry::{self, Progress, event};
 
 /// How often the progress of each stream is logged.
 const REPORT_EVERY: Duration = Duration::from_mins(1);
@@ -102,7 +105,14 @@ pub async fn run(
             let pump = Pump::new(policy.clone());
             lanes.push(start_lane(&shared, (pump, Arc::clone(report)), number, ended.clone())?);
         }
-        keep_reporting(name, reports);
+        let tallied = Arc::<Tallied>::default();
+        // A connection of its own: a slow answer must not keep an insert waiting.
+        let lately =
+            Lately::of(&settings, ready::client(&settings.clickhouse)?, &shared.stream, &shared.sink.targets);
+        if let Some(lately) = lately {
+            keep_auditing(lately, reports.clone(), Arc::clone(&clock), Arc::clone(&tallied));
+        }
+        keep_reporting(name, reports, tallied);
     }
     drop(ended);
     wait_for_end(&settings, &clock, lanes, &mut ends).await
@@ -286,13 +296,19 @@ fn keep_clock(clock: Arc<Clock>, client: Client) {
     });
 }
 
-fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>) {
+fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>, tallied: Arc<Tallied>) {
     tokio::spawn(async move {
         let mut every = tokio::time::interval(REPORT_EVERY);
         every.tick().await;
         loop {
             every.tick().await;
-            telemetry::progress(&report::sum_up(&stream, &lanes, REPORT_EVERY));
+            telemetry::progress(&Progress {
+                audited: tallied.audited.swap(0, Ordering::Relaxed),
+                unaudited: tallied.unaudited.swap(0, Ordering::Relaxed),
+                lost: tallied.lost.load(Ordering::Relaxed),
+                doubled: tallied.doubled.load(Ordering::Relaxed),
+                ..report::sum_up(&stream, &lanes, REPORT_EVERY)
+            });
         }
     });
 }

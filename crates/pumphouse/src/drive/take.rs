@@ -9,8 +9,8 @@ use pumphouse_core::pump::Input;
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::faults;
 use super::lane::{End, FetchFailed, Lane};
+use super::{crash, faults};
 use crate::decode::{Headers, OpenBatch, Record};
 use crate::source::kafka::{Taken, with_record};
 
@@ -79,6 +79,7 @@ impl Lane {
             self.fetch_failed.get_or_insert(FetchFailed { partition, at: turn.next, error, text });
         }
         if turn.next > from {
+            crash::reached(crash::Point::Polled);
             let filled = Filled {
                 rows: (self.open.rows() + self.open.dead_letters() - rows) as u64,
                 bytes: self.open.bytes().saturating_sub(bytes) as u64,

@@ -30,7 +30,7 @@ use crate::telemetry::event;
 pub const GAPS_TABLE: &str = "gaps";
 /// Kafka deleted the records before they were read.
 pub const RETENTION: &str = "retention";
-/// Kafka deleted the records after they were claimed, and the tables can't tell whether they landed.
+/// Kafka deleted the records after they were claimed, and the tables can't tell, or not yet, whether they landed.
 pub const RETENTION_POSSIBLY_LANDED: &str = "retention, possibly landed";
 
 /// Pieces of one deleted range that are told apart; in more, all of it is one gap that possibly landed.
@@ -111,7 +111,8 @@ pub async fn report(
             GapOf::Unread(_) => vec![(*missing, RETENTION)],
             GapOf::Claim(claim) => {
                 let landed = landed(sink, stream.tables.len(), claim, (*partition, *missing)).await;
-                missing_of(*missing, &landed.map_err(|error| unanswered(&error))?)
+                let missing = missing_of(*missing, &landed.map_err(|error| unanswered(&error))?);
+                as_of(now, claim.sent_until, missing)
             }
         };
         let rows: Vec<Reported> = found
@@ -154,6 +155,20 @@ fn missing_of(missing: Range, landed: &Landed) -> Vec<(Range, &'static str)> {
         gaps.push((Range::new(from, missing.to), RETENTION));
     }
     gaps
+}
+
+/// Until the last deadline of its claim has passed, an insert that is still on its way may land what is missing now.
+fn as_of(
+    now: ServerTime,
+    sent_until: ServerTime,
+    mut missing: Vec<(Range, &'static str)>,
+) -> Vec<(Range, &'static str)> {
+    if now <= sent_until {
+        for (_, reason) in &mut missing {
+            *reason = RETENTION_POSSIBLY_LANDED;
+        }
+    }
+    missing
 }
 
 /// An insert of the claim that is still running may yet land what is about to be called missing.
@@ -370,6 +385,12 @@ mod tests {
         assert_eq!(missing(&[(10, 20)]), []);
         assert_eq!(missing(&[(14, 15), (10, 12), (11, 13)]), [(13, 14), (15, 20)]);
         assert_eq!(missing(&[(12, 20)]), [(10, 12)]);
+    }
+
+    #[test]
+    fn before_the_last_deadline_of_a_claim_nothing_is_missing_for_sure() {
+        let reason = |now| as_of(ServerTime(now), ServerTime(5), vec![(range(1, 2), RETENTION)])[0].1;
+        assert_eq!((reason(5), reason(6)), (RETENTION_POSSIBLY_LANDED, RETENTION));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use super::mend::{Doubted, Trouble};
 use super::payload::Payload;
 use super::target::Target;
 use super::topic::LetterTopic;
+#[cfg(debug_assertions)]
+use crate::drive::crash::{self, Point};
 use crate::fault::{Code, Fault};
 use crate::telemetry::event;
 
@@ -96,6 +98,8 @@ impl Sink {
             url_index: server,
             has_views: target.has_views,
         };
+        #[cfg(debug_assertions)]
+        self.crash_within(&insert).await;
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
         match answer {
@@ -114,6 +118,21 @@ impl Sink {
             }
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
+            }
+        }
+    }
+
+    /// The two crash points inside an insert: what was sent until then is really sent.
+    #[cfg(debug_assertions)]
+    async fn crash_within(&self, insert: &Insert<'_>) {
+        let whole = insert.body.bytes.len();
+        for (point, bytes) in [(Point::MidBody, whole / 2), (Point::BodySent, whole)] {
+            if crash::is_next(point) {
+                let sent = self.client.insert_broken_off(insert, bytes).await;
+                crash::reached_after(point, crash::TO_LEAVE);
+                drop(sent);
+            } else {
+                crash::reached(point);
             }
         }
     }

@@ -1,14 +1,17 @@
 //! A sealed batch on its way: columns until they are encoded, then bytes that every retry sends again.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
+use pumphouse_core::offset::{Partition, Range};
 use tokio::sync::OnceCell;
 
 use super::topic::Letters;
-use crate::config::settings::DeadLetters;
+use crate::audit::lately::{self, Sums};
+use crate::config::settings::{DeadLetters, Lineage};
 use crate::decode::Sealed;
 
 /// The rows of one batch, one part per table, by the tables' order.
@@ -30,6 +33,15 @@ pub struct Payload {
     pub dead_letters: u64,
     /// The dead letters on their way to their topic, where there are any and it is declared.
     pub letters: Option<Arc<Letters>>,
+    audit: Option<ToBeAudited>,
+}
+
+/// What an audit compares later.
+struct ToBeAudited {
+    ranges: BTreeMap<Partition, Range>,
+    lineage: Lineage,
+    tables: usize,
+    sums: OnceLock<Vec<Sums>>,
 }
 
 impl Payload {
@@ -61,7 +73,37 @@ impl Payload {
             rows,
             dead_letters,
             letters: letters.map(Letters::new).map(Arc::new),
+            audit: None,
         }
+    }
+
+    /// Has its rows summed up when they are encoded: all that these ranges give.
+    #[must_use]
+    pub fn to_be_audited(mut self, ranges: BTreeMap<Partition, Range>, lineage: Option<&Lineage>) -> Self {
+        let tables = self.columns.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let audit = |lineage: &Lineage| ToBeAudited {
+            ranges,
+            lineage: lineage.clone(),
+            tables,
+            sums: OnceLock::new(),
+        };
+        self.audit = lineage.map(audit);
+        self
+    }
+
+    /// The ranges, and what was inserted of them into each table; none where nobody asked, or nothing was encoded.
+    #[must_use]
+    pub fn inserted(&self) -> Option<(&BTreeMap<Partition, Range>, &Vec<Sums>)> {
+        let audit = self.audit.as_ref()?;
+        Some((&audit.ranges, audit.sums.get()?))
+    }
+
+    fn sum_up(&self, columns: &[Option<RecordBatch>]) {
+        let Some(audit) = &self.audit else { return };
+        let of = |part: &Option<RecordBatch>| {
+            part.as_ref().and_then(|rows| lately::sums(rows, &audit.lineage)).unwrap_or_default()
+        };
+        let _ = audit.sums.set(columns.iter().take(audit.tables).map(of).collect());
     }
 
     /// The encoded part of a table; encodes all parts at the first call and frees the columns.
@@ -86,6 +128,7 @@ impl Payload {
         let encode = |part: &Option<RecordBatch>| {
             part.as_ref().map(|batch| arrow_stream::encode(batch, self.compression)).transpose()
         };
+        self.sum_up(&columns);
         let bodies = columns.iter().map(encode).collect::<Result<_, _>>()?;
         self.columns.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(bodies)

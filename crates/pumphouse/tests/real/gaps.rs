@@ -121,7 +121,8 @@ fn of_a_claimed_range_that_is_partly_gone_the_rest_lands_and_what_is_missing_is_
     let mut pumps = vec![pump];
     story.wait_until_drained(&mut pumps);
     assert_eq!(pumps[0].terminate(), Some(0), "{}", pumps[0].log());
-    assert_eq!(gaps_of(&story, pair), "1\t0\t900\tretention\n");
+    // An insert of the dead process could be on its way until its deadline.
+    assert_eq!(gaps_of(&story, pair), "1\t0\t900\tretention, possibly landed\n");
     every_offset_is_one_thing(&story, pair, 1_000);
 }
 

@@ -2,9 +2,11 @@
 //! A module per subject; `world` gives each test a database, a topic and a group of its own, `story` a stream
 //! of generated events with an exact count at its end.
 
+mod audit;
 mod clickhouse;
 mod column_types;
 mod composites;
+mod crashes;
 mod damage;
 mod dead;
 mod dead_ground;

@@ -142,9 +142,6 @@ fn claim() -> Claim {
         claimed_at: ServerTime(1),
         shape: 1,
         revision: String::new(),
-        sent_until: ServerTime(3_600_000),
-        supersedes: Vec::new(),
-        excluded: BTreeSet::new(),
         ranges,
     });
     // As it comes back out of Kafka.

@@ -138,7 +138,7 @@ impl Pump {
             // The next owner finds the claim and reports what is missing of it.
             return self.halt(Halt::Gone { batch, partition: *partition, range: *range }, out);
         }
-        let recovering = matches!(&self.work, Work::Recovering(claim) if claim.id == batch);
+        let recovering = matches!(&self.work, Work::Recovering(claim, _) if claim.id == batch);
         match (recovering, ranges.first_key_value()) {
             (false, _) | (true, None) => {}
             (true, Some((partition, range))) if self.policy.gaps == GapPolicy::Halt => {

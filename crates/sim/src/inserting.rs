@@ -223,8 +223,12 @@ impl World {
         // A row in one table says nothing of another, nor of a view.
         let several = self.setup.shape.targets > 2 || self.setup.with_view;
         let any = offsets.clone().any(|offset| landed(self, offset));
-        let claimed = matches!(of, GapOf::Claim(_));
-        let untold = claimed && (!self.setup.lineage || (several && any));
+        // An insert may be on its way as long as its deadline allows.
+        let out = |claim: &Claim| self.server.time(self.now) > claim.sent_until;
+        let untold = match of {
+            GapOf::Unread(_) => false,
+            GapOf::Claim(claim) => !out(claim) || !self.setup.lineage || (several && any),
+        };
         for offset in offsets {
             let gap = match (untold, landed(self, offset)) {
                 (true, _) => Gap::PossiblyLanded,

@@ -14,6 +14,8 @@ cargo xtask <chore>
           four test messages in a topic: a consumer that gets stuck, then pumphouse; exit code 0 only if all holds
   model [--world NAME] [--small] [--json]
           every small world around the real core to its last state; exit code 2 where a promise breaks
+  mutants [words]
+          turn each decision of the core around once and see which test notices; words go to cargo-mutants
   servers start|stop|status
           a ClickHouse and a Kafka that stay until they are stopped; prints their addresses as shell exports
   sim [--seeds N] [--from SEED] [--json] | --seed SEED
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["incident", rest @ ..] => binary::internal("incident", rest),
         ["model", rest @ ..] => model::run(rest),
+        ["mutants", rest @ ..] => model::mutants(rest),
         ["servers", rest @ ..] => binary::internal("servers", rest),
         ["sim", rest @ ..] => binary::simulate(rest),
         ["tidy"] => tidy::run(),

@@ -5,6 +5,11 @@ use std::fmt;
 /// Longest message that is kept.
 const MESSAGE_CHARS_MAX: usize = 500;
 
+/// What stands before the name of a view that threw.
+const PUSHING: &str = "while pushing to view ";
+/// Longest name of a view that is told.
+const VIEW_NAME_MAX: usize = 200;
+
 /// What an insert says when ClickHouse sees its deadline passed.
 pub const DEADLINE_MARK: &str = "PH_DEADLINE";
 
@@ -21,6 +26,8 @@ pub struct ServerError {
     pub kind: Kind,
     /// Where it happened, as far as the message tells.
     pub stage: Stage,
+    /// The view that threw, as the message names it.
+    pub view: Option<String>,
 }
 
 /// Where an error happened, as far as its message tells.
@@ -38,7 +45,7 @@ pub enum Stage {
 
 impl Stage {
     fn of(message: &str) -> Self {
-        if message.contains("while pushing to view") || message.contains("Received from ") {
+        if message.contains(PUSHING.trim_end()) || message.contains("Received from ") {
             Self::Beyond
         } else if message.contains("While executing Arrow")
             || message.contains("while converting source column")
@@ -183,6 +190,7 @@ impl ServerError {
             ),
             kind,
             stage: Stage::Proxy,
+            view: None,
         })
     }
 
@@ -225,11 +233,26 @@ impl fmt::Display for ServerError {
         match self.code {
             0 => f.write_str(&self.message),
             code => write!(f, "code {code} {}: {}", self.name, self.message),
-        }
+        }?;
+        let mut unsaid = self.view.iter().filter(|_| !self.message.contains(PUSHING.trim_end()));
+        unsaid.try_for_each(|view| write!(f, " (while pushing to view {view})"))
     }
 }
 
 impl std::error::Error for ServerError {}
+
+/// The view that a message names: it stands behind what may be contents of rows.
+fn throwing_view(message: &str) -> Option<String> {
+    let (_, rest) = message.rsplit_once(PUSHING)?;
+    let mut quoted = false;
+    let name = rest.chars().take(VIEW_NAME_MAX).take_while(|letter| {
+        quoted ^= *letter == '`';
+        quoted || letter.is_alphanumeric() || "_.`".contains(*letter)
+    });
+    let name: String = name.filter(|letter| !letter.is_control()).collect();
+    let name = name.trim_end_matches('.');
+    (!name.is_empty()).then(|| name.to_owned())
+}
 
 /// An exception as it stood in the text.
 struct Said<'a> {
@@ -248,6 +271,7 @@ impl Said<'_> {
             message: presentable(self.message, kind),
             kind,
             stage: Stage::of(self.message),
+            view: throwing_view(self.message),
         }
     }
 }

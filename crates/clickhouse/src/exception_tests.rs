@@ -186,3 +186,26 @@ fn a_message_is_cut_at_its_bound_and_keeps_no_stack() {
     let error = said("Code: 60. DB::Exception: gone. (UNKNOWN_TABLE), Stack trace:\n\n0. main() @ 0x0");
     assert!(!error.message.contains("main"), "{}", error.message);
 }
+
+#[test]
+fn a_view_that_throws_is_named_although_what_it_said_of_a_row_is_not() {
+    for (message, view) in [
+        (
+            "Cannot parse date: while executing 'FUNCTION CAST(concat('x'_String)) : 3': while pushing to view default.v2.",
+            Some("default.v2."),
+        ),
+        (
+            "Constraint `c` is violated at row 1. Column values: a = 8: while pushing to view d.`my view` (d.t)",
+            Some("d.`my view`"),
+        ),
+        ("Cannot parse date", None),
+    ] {
+        let answer = format!("Code: 38. DB::Exception: {message} (CANNOT_PARSE_DATE) (version 26.7.2.1)");
+        let error = ServerError::from_answer(500, Some(38), &answer).expect("an error");
+        let view = view.map(|view| view.trim_end_matches('.').to_owned());
+        assert_eq!(error.view, view, "{message}");
+        assert!(!error.to_string().contains("= 8") && !error.to_string().contains("concat"), "{error}");
+        assert_eq!(error.to_string().contains("while pushing to view"), view.is_some(), "{error}");
+        assert_eq!(error.proves_nothing_landed(true), false);
+    }
+}

@@ -19,6 +19,7 @@ mod engine;
 mod live;
 mod purity;
 mod settings;
+mod view_purity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::client::{Client, QueryError};
 use crate::ddl;
 use engine::{Engine, Window};
 use live::{Catalogue, LiveTable, TableName};
+use view_purity::Reach;
 
 /// The window that new tables get and that findings propose.
 pub const WINDOW: u32 = 10_000;
@@ -311,19 +313,20 @@ fn impure_key(name: &TableName, role: Role, reason: &str) -> Finding {
     }
 }
 
-/// A view whose own query is impure doubles rows only where that reaches the target's partition key: a warning.
+/// A view whose own query is impure doubles rows where that reaches the target's partition key.
 fn impure_view(view: &LiveTable, target: &LiveTable, impure: &BTreeSet<String>) -> Option<Finding> {
-    let call = purity::impure_call(&view.as_select, impure)?;
-    (!target.partition_key.is_empty()).then(|| Finding {
+    let key = &target.partition_key;
+    let how = match view_purity::reach(&view.as_select, key, impure)? {
+        Reach::Expression(expression) => format!("computes {expression}"),
+        Reach::Elsewhere(call) => format!("calls {call}() in a subquery"),
+    };
+    Some(Finding {
         code: "PH-0043",
-        severity: Severity::Warn,
-        what: format!(
-            "view {} calls {call}(), and its target is partitioned by {}",
-            view.name(),
-            target.partition_key
-        ),
-        why: "if the one reaches the other, a retry doubles the view's rows".to_owned(),
-        mend: "make sure that it does not, or partition the target by a column of the record".to_owned(),
+        severity: Severity::Refuse,
+        what: format!("view {} {how}, and its target is partitioned by {key}", view.name()),
+        why: "a retry may put the view's rows into another partition, where tokens do not know them: they are doubled"
+            .to_owned(),
+        mend: "compute it from columns of the record, or partition the target by such a column".to_owned(),
     })
 }
 

@@ -105,7 +105,9 @@ impl<'a> Catalogue<'a> {
             Ok(query.rows::<Named>().await?.into_iter().map(|row| row.name).collect())
         }
         let version = names(client.query("SELECT version() AS name").at(url_index)).await?;
-        let impure = "SELECT lower(name) AS name FROM system.functions WHERE deterministic = 0";
+        // What the server does not know to be pure (`neighbor`, dictionaries of regions, scripts) may be anything.
+        let impure = "SELECT lower(name) AS name FROM system.functions \
+                      WHERE NOT is_aggregate AND ifNull(deterministic, 0) = 0";
         let targets = "SELECT name FROM system.columns \
                        WHERE database = 'system' AND table = 'tables' AND name = 'target_table'";
         let settings =

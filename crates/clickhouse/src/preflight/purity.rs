@@ -42,12 +42,12 @@ pub(super) fn impure_call(expression: &str, impure: &BTreeSet<String>) -> Option
     calls.map(|(word, _)| word).find(|word| impure.contains(&word.to_ascii_lowercase())).map(str::to_owned)
 }
 
-fn mentions(expression: &str, column: &str) -> bool {
+pub(super) fn mentions(expression: &str, column: &str) -> bool {
     words(expression).into_iter().any(|(word, is_call)| !is_call && word == column)
 }
 
 /// The words outside of texts, each with whether a parenthesis follows. Names in backticks are words.
-fn words(expression: &str) -> Vec<(&str, bool)> {
+pub(super) fn words(expression: &str) -> Vec<(&str, bool)> {
     let mut words = Vec::new();
     let mut rest = expression;
     while let Some(start) = rest.find(|letter: char| letter.is_alphanumeric() || "_'\"`".contains(letter)) {

@@ -18,8 +18,11 @@ use pumphouse_core::verdict::Refusal;
 use super::payload::Payload;
 use super::target::Target;
 use super::topic::LetterTopic;
-use crate::fault::Code;
+use crate::fault::{Code, Fault};
 use crate::telemetry::event;
+
+/// Attempts between two loud lines about a view that throws: about four minutes.
+const LOUD_EVERY: u32 = 30;
 
 /// One stream's way into ClickHouse.
 pub struct Sink {
@@ -126,13 +129,26 @@ fn report(order: &Order, target: &Target, answer: &InsertAnswer) {
         }
         InsertAnswer::Unknown(doubt) => ("in doubt", Some(doubtful(doubt)), doubt.to_string()),
     };
-    let (table, batch, code) = (target.name(), order.claim.id, code.map(Code::number));
+    let (table, batch) = (target.name(), order.claim.id);
+    if code == Some(Code::ViewThrows) && is_told_loudly(order.attempt) {
+        let what = format!("batch {batch} is in doubt, attempt {}: {error}", order.attempt);
+        let fault = Fault::new(Code::ViewThrows, format!("insert into `{table}`"), what);
+        tracing::error!(%table, %batch, code = fault.code.number(), error = %fault, "{}", event::INSERT_RETRIED);
+        return;
+    }
+    let code = code.map(Code::number);
     tracing::warn!(%table, %batch, attempt = order.attempt, answer, code, error, "{}", event::INSERT_RETRIED);
+}
+
+/// A view that throws for the better part of a minute needs a person, and again every few minutes.
+fn is_told_loudly(attempt: u32) -> bool {
+    attempt % LOUD_EVERY == 10
 }
 
 /// The page that says most about a doubt: what the server lacks where it said so, as long as it is waited for.
 fn doubtful(doubt: &Doubt) -> Code {
     let said = match doubt {
+        Doubt::Server(error) if error.view.is_some() => Some(Code::ViewThrows),
         Doubt::Server(error) => code_of(refusal_of(error.kind)),
         _ => None,
     };

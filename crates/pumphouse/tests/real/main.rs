@@ -25,5 +25,6 @@ mod several_tables;
 mod story;
 mod tables;
 mod transactions;
+mod views;
 mod wire;
 mod world;

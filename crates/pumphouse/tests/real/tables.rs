@@ -237,6 +237,31 @@ pub(crate) async fn preflight_finds_each_fault_under_its_code(url: &str, databas
             "(a UInt8, ts DateTime, at DateTime DEFAULT now()) ENGINE = MergeTree PARTITION BY toYYYYMM(at) ORDER BY a W",
             vec![("PH-0047", Severity::Refuse)],
         ),
+        (
+            "by_chance",
+            "(a UInt8, ts DateTime, r UInt8 MATERIALIZED rand() % 4) ENGINE = MergeTree PARTITION BY (a, r) ORDER BY a W",
+            vec![("PH-0047", Severity::Refuse)],
+        ),
+        (
+            "by_host",
+            "(a UInt8, ts DateTime, h String DEFAULT hostName(), k String MATERIALIZED lower(h)) ENGINE = MergeTree PARTITION BY k ORDER BY a W",
+            vec![("PH-0047", Severity::Refuse)],
+        ),
+        (
+            "by_setting",
+            "(a UInt8, ts DateTime, s UInt64 DEFAULT getSetting('max_threads')) ENGINE = MergeTree PARTITION BY s ORDER BY a W",
+            vec![("PH-0047", Severity::Refuse)],
+        ),
+        (
+            "by_identity",
+            "(a UInt8, ts DateTime, u UUID DEFAULT generateUUIDv4()) ENGINE = MergeTree PARTITION BY substring(toString(u), 1, 1) ORDER BY a W",
+            vec![("PH-0047", Severity::Refuse)],
+        ),
+        (
+            "beside",
+            "(a UInt8, ts DateTime, at DateTime DEFAULT now()) ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY a W",
+            vec![],
+        ),
     ];
     for (table, definition, expected) in tables {
         let definition = definition.replace(" W", &format!(" {window}")).replace("DATABASE", database);
@@ -263,6 +288,7 @@ pub(crate) async fn preflight_follows_views_to_every_target(url: &str, database:
         "CREATE TABLE DB.second (a UInt8) ENGINE = MergeTree ORDER BY a".to_owned(),
         "CREATE TABLE DB.third (a UInt8) ENGINE = Memory".to_owned(),
         "CREATE TABLE DB.fourth (a UInt8, at DateTime) ENGINE = MergeTree PARTITION BY toYYYYMM(at) ORDER BY a SETTINGS non_replicated_deduplication_window = 3000".to_owned(),
+        "CREATE TABLE DB.fifth (a UInt8, at DateTime, seen DateTime) ENGINE = MergeTree PARTITION BY toYYYYMM(at) ORDER BY a SETTINGS non_replicated_deduplication_window = 3000".to_owned(),
         "CREATE VIEW DB.plain AS SELECT a FROM DB.source".to_owned(),
         "CREATE MATERIALIZED VIEW DB.to_first TO DB.first AS SELECT a FROM DB.source".to_owned(),
     ] {
@@ -276,13 +302,14 @@ pub(crate) async fn preflight_follows_views_to_every_target(url: &str, database:
         "CREATE MATERIALIZED VIEW DB.to_third TO DB.third AS SELECT a FROM DB.source",
         "CREATE MATERIALIZED VIEW DB.to_inner ENGINE = MergeTree ORDER BY a AS SELECT a FROM DB.source",
         "CREATE MATERIALIZED VIEW DB.to_fourth TO DB.fourth AS SELECT a, now() AS at FROM DB.source",
+        "CREATE MATERIALIZED VIEW DB.to_fifth TO DB.fifth AS SELECT a, ts AS at, now() AS seen FROM DB.source",
     ] {
         run(&client, &sql.replace("DB", database)).await;
     }
     let report = look(&client, database, "source", &[("a", "UInt8")]).await;
     let told: Vec<_> = report.findings.iter().map(Finding::to_string).collect();
     assert!(report.findings.iter().all(|finding| finding.code == "PH-0043"), "{told:#?}");
-    for word in ["second", "third", "inner_id", "to_fourth calls now()"] {
+    for word in ["second", "third", "inner_id", "to_fourth computes now() AS at"] {
         assert!(told.iter().any(|line| line.contains(word)), "{word}: {told:#?}");
     }
     assert_eq!((report.findings.len(), report.window_entries), (4, 0), "{told:#?}");

@@ -223,6 +223,7 @@ impl World {
             Event::ReportGaps(who, epoch, order, gaps) => self.report_gaps((who, epoch), order, &gaps),
             Event::Probe(who, epoch, claim) => self.probe(who, epoch, claim),
             Event::Isolate(who, epoch, claim, table) => self.isolate((who, epoch), &claim, table),
+            Event::Survey(who, epoch, claim, over_at) => self.survey((who, epoch), claim, over_at),
             Event::Insert(sender, insert) => self.insert_arrives(sender, insert),
             Event::Land(query) => self.land(query),
             Event::ServerUp => self.server_up(),

@@ -54,9 +54,11 @@ fn claims_are_known(pump: &Pump) -> bool {
         (Stage::Unmarked, claim) => claim.is_none(),
         (Stage::Recovering(batch), claim) => claim.as_ref().is_some_and(|claim| claim.id == batch),
         (Stage::Fetching, None) => true,
-        (Stage::Fetching, Some(_)) => {
-            matches!(pump.work, Work::Inserting(_) | Work::Committing { .. } | Work::Reporting(_))
-        }
+        (Stage::Fetching, Some(carried)) => match &pump.work {
+            Work::Inserting(_) | Work::Committing { .. } | Work::Reporting(_) => true,
+            Work::Recovering(claim, _) | Work::Superseding { claim, .. } => claim.id == carried.id,
+            Work::Idle | Work::Asking(_) => false,
+        },
     })
 }
 

@@ -1,10 +1,11 @@
 //! From decoded rows to passed offsets: close, claim, insert, settle. One batch is claimed at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{
-    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Outcome, Pump, Purpose, TableId,
-    Work,
+    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Outcome, Policy, Pump, Purpose,
+    TableId, Work,
 };
 use crate::batch::{CloseReason, Filled, Open};
 use crate::claim::{BatchId, Claim, Metadata};
@@ -14,7 +15,7 @@ use crate::offset::{Offset, Partition, Range};
 use crate::verdict::{self, Halt, Refusal, Verdict};
 
 /// Pause before a commit is repeated that the coordinator refused for now.
-const COMMIT_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(100);
+const COMMIT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Tries of one commit before the membership ends: about half a minute of rebalancing.
 const COMMIT_TRIES_MAX: u32 = 300;
@@ -70,13 +71,14 @@ impl Pump {
 
     /// Until when a batch that is claimed now may be sent.
     pub(super) fn sent_until(&self, claimed_at: ServerTime) -> ServerTime {
-        claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN))
+        claimed_at.after(send_for(&self.policy))
     }
 
     pub(super) fn in_flight_of(&self, claim: Claim, outcome: Outcome, bytes: u64) -> InFlight {
-        let first = Attempt { count: 1, again_at: None };
+        let first = Attempt { count: 1, again_at: Some(Time::default()) };
         let pending = (0..self.policy.tables).map(|table| (TableId(table), first)).collect();
-        InFlight { claim, outcome, bytes, pending }
+        let in_doubt = outcome == Outcome::Resent;
+        InFlight { claim, outcome, bytes, in_doubt, pending }
     }
 
     /// The claim at its `from` on every partition, on top of what `settled` will have made of them.
@@ -112,13 +114,16 @@ impl Pump {
             owned.committed = offset;
             owned.next = owned.next.max(offset);
             owned.metadata = metadata;
-            owned.stage = Stage::Fetching;
+            if !matches!(purpose, Purpose::Replace(_)) {
+                owned.stage = Stage::Fetching;
+            }
         }
         match purpose {
             Purpose::Mark | Purpose::Pass => {}
             Purpose::Affirm(begins) => self.report_gaps(&begins, out),
             Purpose::Skip => self.skipped(out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),
+            Purpose::Replace(claim) => self.replaced(claim, out),
             Purpose::Claim(in_flight) => self.start_insert(in_flight, moment, out),
             Purpose::Settle { batch, outcome, next } => {
                 out.push(Effect::Forget(batch, outcome));
@@ -154,26 +159,26 @@ impl Pump {
 
     /// Sends the batch to every table. The claim is stored: only from here on may a row land.
     pub(super) fn start_insert(&mut self, in_flight: InFlight, moment: &Moment, out: &mut Vec<Effect>) {
-        let tables: Vec<TableId> = in_flight.pending.keys().copied().collect();
         self.work = Work::Inserting(in_flight);
-        for table in tables {
-            self.send_insert(table, moment, out);
-        }
+        self.send_what_is_due(moment, out);
     }
 
-    fn send_insert(&mut self, table: TableId, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &self.work else { unreachable!("only an inserting lane sends") };
-        let last = in_flight.claim.sent_until.min(self.sent_until(in_flight.claim.claimed_at));
-        if moment.server >= last {
-            let claim = Box::new(in_flight.claim.clone());
-            return self.halt(Halt::TooOld(claim), out);
+    /// Sends the batch to every table that waits for it; a claim that is too old for that is replaced.
+    fn send_what_is_due(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &mut self.work else { return };
+        let last = in_flight.claim.sent_until;
+        let last = last.min(in_flight.claim.claimed_at.after(send_for(&self.policy)));
+        let (claim, deadline) = (&in_flight.claim, last.min(moment.server.after(self.policy.insert_timeout)));
+        let due = |attempt: &Attempt| attempt.again_at.is_some_and(|at| moment.now >= at);
+        let mut due = in_flight.pending.iter_mut().filter(|(_, attempt)| due(attempt)).peekable();
+        if due.peek().is_some() && moment.server >= last {
+            return self.outgrown(moment, out);
         }
-        let Work::Inserting(in_flight) = &mut self.work else { unreachable!("looked at above") };
-        let attempt = in_flight.pending.get_mut(&table).expect("a table is pending until it is done");
-        attempt.again_at = None;
-        let (attempt, claim) = (attempt.count, in_flight.claim.clone());
-        let deadline = last.min(moment.server.after(self.policy.insert_timeout));
-        out.push(Effect::Insert { claim, table, deadline, attempt });
+        for (table, attempt) in due {
+            attempt.again_at = None;
+            let (claim, table, attempt) = (claim.clone(), *table, attempt.count);
+            out.push(Effect::Insert { claim, table, deadline, attempt });
+        }
     }
 
     pub(super) fn inserted(
@@ -184,6 +189,7 @@ impl Pump {
         out: &mut Vec<Effect>,
     ) {
         let Some(in_flight) = self.inserting(batch) else { return };
+        in_flight.in_doubt = true;
         in_flight.pending.remove(&table);
         if in_flight.pending.is_empty() {
             let outcome = in_flight.outcome;
@@ -217,6 +223,7 @@ impl Pump {
 
     pub(super) fn insert_unknown(&mut self, batch: BatchId, table: TableId, moment: &Moment) {
         let Some(in_flight) = self.inserting(batch) else { return };
+        in_flight.in_doubt = true;
         if let Some(attempt) = in_flight.pending.get_mut(&table) {
             let pause = verdict::pause_in_doubt(attempt.count, moment.entropy);
             *attempt =
@@ -253,16 +260,7 @@ impl Pump {
                     *counted = tries;
                 }
             }
-            Work::Inserting(in_flight) => {
-                let pending = in_flight.pending.iter();
-                let tables: Vec<TableId> =
-                    pending.filter(|(_, a)| due(a.again_at)).map(|(t, _)| *t).collect();
-                for table in tables {
-                    if !self.stopped {
-                        self.send_insert(table, moment, out);
-                    }
-                }
-            }
+            Work::Inserting(_) => self.send_what_is_due(moment, out),
             _ => {}
         }
     }
@@ -273,4 +271,9 @@ impl Pump {
             _ => None,
         }
     }
+}
+
+/// For how long after its claim a batch may be sent.
+fn send_for(policy: &Policy) -> Duration {
+    policy.safe_age.saturating_sub(DEADLINE_MARGIN)
 }

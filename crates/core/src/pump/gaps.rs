@@ -127,7 +127,7 @@ impl Pump {
         ranges: BTreeMap<Partition, Range>,
         out: &mut Vec<Effect>,
     ) {
-        let recovering = matches!(&self.work, Work::Recovering(claim) if claim.id == batch);
+        let recovering = matches!(&self.work, Work::Recovering(claim, _) if claim.id == batch);
         match (recovering, ranges.first_key_value()) {
             (false, _) | (true, None) => {}
             (true, Some((partition, range))) if self.policy.gaps == GapPolicy::Halt => {

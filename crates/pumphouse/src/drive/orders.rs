@@ -1,22 +1,23 @@
 //! Carries out the pump's orders. What takes long goes to another thread and comes back as an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
-use rdkafka::error::KafkaResult;
 
 use super::faults;
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::take::LOOKS_MAX;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
-use crate::sink::probe;
+use crate::sink::{probe, superseded};
 use crate::source::kafka::lookup;
 use crate::source::kafka::membership::Membership;
 use crate::source::kafka::reader::{self, ReadError};
@@ -40,6 +41,7 @@ impl Lane {
             Effect::ReadStored(claim) => self.read_stored(claim),
             Effect::Rebuild(claim) => self.rebuild(claim),
             Effect::Probe(claim) => self.probe(claim),
+            Effect::Survey { claim, over_at } => self.survey(claim, over_at),
             Effect::AskOrigins(order, starts) => self.ask_origins(order, starts),
             Effect::ReportGaps(order, gaps) => self.report_gaps(order, gaps),
             Effect::Release(partitions) => self.release(&partitions),
@@ -205,6 +207,23 @@ impl Lane {
         });
     }
 
+    /// Finds out whether a batch can be superseded.
+    fn survey(&self, claim: Claim, over_at: ServerTime) {
+        let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        self.shared.runtime.spawn(async move {
+            let OwedAnswer(mailbox) = &OwedAnswer(mailbox);
+            while !mailbox.is_cancelled() {
+                match superseded::survey(&sink, &claim, over_at).await {
+                    Ok(survey) => return mailbox.send(Answer::Fact(Input::Surveyed(claim.id, survey))),
+                    Err(error) => {
+                        tracing::warn!(batch = %claim.id, %error, "what became of a batch can't be asked yet");
+                    }
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        });
+    }
+
     pub(super) fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
         let mailbox = self.mailbox.clone();
         self.shared.runtime.spawn_blocking(move || {
@@ -214,11 +233,11 @@ impl Lane {
     }
 }
 
-/// Asks Kafka until it answers or nobody wants to know any more.
-pub(super) fn until_answered<T>(
+/// Asks Kafka or ClickHouse until it answers or nobody wants to know any more.
+pub(super) fn until_answered<T, E: Display>(
     mailbox: &Mailbox,
     what: &str,
-    question: impl Fn() -> KafkaResult<T>,
+    question: impl Fn() -> Result<T, E>,
 ) -> Option<T> {
     while !mailbox.is_cancelled() {
         match question() {
@@ -262,6 +281,12 @@ fn rebuilt(
         times.extend(record.timestamp_ms.filter(|_| times.is_empty()).map(|time| (time, 1)));
     })?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
-    let sealed = open.seal(claim.claimed_at.0);
-    Ok(Answer::Rebuilt(claim.id, Arc::new(shared.payload(sealed, times)), filled))
+    let mut payload = shared.payload(open.seal(claim.claimed_at.0), times);
+    if !claim.supersedes.is_empty() {
+        let sink = &shared.sink;
+        let held = || shared.runtime.block_on(superseded::held(sink, claim));
+        let held = until_answered(mailbox, "what landed of a superseded batch", held);
+        payload = payload.without(&held.ok_or(ReadError::Cancelled)?, &sink.targets);
+    }
+    Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
 }

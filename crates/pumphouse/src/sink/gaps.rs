@@ -21,6 +21,7 @@ use pumphouse_core::verdict::Refusal;
 use serde::Deserialize;
 
 use super::insert::{Sink, refusal_of};
+use super::probe::where_claimed;
 use super::target::{DEAD_LETTERS_DATABASE, LineageKey, Target};
 use crate::config::settings::Stream;
 use crate::telemetry::event;
@@ -211,20 +212,14 @@ fn pieces_question(
     claim: &Claim,
     (partition, range): (Partition, Range),
 ) -> String {
-    let shared = lineage.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
     format!(
         "SELECT min(place) AS begins, max(place) + 1 AS ends FROM \
          (SELECT place, place - row_number() OVER (ORDER BY place) AS piece FROM \
-         (SELECT DISTINCT {offset} AS place FROM {table} WHERE {of} = {partition} AND {offset} >= {from} \
-         AND {offset} < {to} AND {time} = fromUnixTimestamp64Milli({at}){shared})) \
+         (SELECT DISTINCT {offset} AS place FROM {table} WHERE {condition})) \
          GROUP BY piece ORDER BY begins LIMIT {limit}",
         offset = quote::name(&lineage.offset),
         table = quote::table(&target.database, &target.table),
-        of = quote::name(&lineage.partition),
-        from = range.from,
-        to = range.to,
-        time = quote::name(&lineage.claimed_at),
-        at = claim.claimed_at.0,
+        condition = where_claimed(lineage, &claim.times(), &[(partition, range)].into()),
         limit = PIECES_MAX + 1,
     )
 }

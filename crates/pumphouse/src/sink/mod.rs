@@ -7,6 +7,7 @@ pub mod letter;
 pub mod payload;
 pub mod probe;
 pub mod replay_tables;
+pub mod superseded;
 pub mod tables;
 pub mod target;
 pub mod topic;

@@ -6,6 +6,8 @@ use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
 use tokio::sync::OnceCell;
 
+use super::superseded::Held;
+use super::target::Target;
 use super::topic::Letters;
 use crate::config::settings::DeadLetters;
 use crate::decode::Sealed;
@@ -13,6 +15,8 @@ use crate::decode::Sealed;
 /// The rows of one batch, one part per table, by the tables' order.
 pub struct Payload {
     columns: Mutex<Vec<Option<RecordBatch>>>,
+    /// How many of the parts are of the stream's tables.
+    own_tables: usize,
     bodies: OnceCell<Vec<Option<Body>>>,
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
@@ -43,9 +47,11 @@ impl Payload {
         let dead_letters = sealed.counts.values().map(|counts| counts.dead_letters).sum();
         let letters = sealed.dead_letters.clone().filter(|_| to.topic.is_some());
         let mut columns = sealed.tables;
+        let own_tables = columns.len();
         columns.extend(to.table.then_some(sealed.dead_letters));
         Self {
             columns: Mutex::new(columns),
+            own_tables,
             bodies: OnceCell::new(),
             compression,
             in_doubt_at: OnceLock::new(),
@@ -54,6 +60,22 @@ impl Payload {
             dead_letters,
             letters: letters.map(Letters::new).map(Arc::new),
         }
+    }
+
+    /// The same batch without the rows that the tables, in the sink's order, hold already. The dead letters' topic gets
+    /// all of them once more.
+    #[must_use]
+    pub fn without(mut self, held: &[Held], targets: &[Target]) -> Self {
+        let streams_own = self.own_tables;
+        let columns = self.columns.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (part, (held, target)) in columns.iter_mut().zip(held.iter().zip(targets)) {
+            if let Some(lineage) = &target.lineage {
+                *part = part.take().and_then(|batch| held.left_out_of(batch, lineage));
+            }
+        }
+        let rows = columns.iter().take(streams_own).flatten().map(|part| part.num_rows() as u64);
+        self.rows = rows.sum();
+        self
     }
 
     /// The encoded part of a table; encodes all parts at the first call and frees the columns.

@@ -31,6 +31,10 @@ pub struct LineageKey {
     pub offset: String,
     /// The claim's time.
     pub claimed_at: String,
+    /// The place in the message, where a message may hold several records.
+    pub index: Option<String>,
+    /// The table that a dead letter was meant for.
+    pub meant_for: Option<String>,
     /// A further condition, where several streams share the table.
     pub condition: Option<String>,
 }
@@ -50,6 +54,8 @@ pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> T
         partition: lineage.partition.clone(),
         offset: lineage.offset.clone(),
         claimed_at: lineage.ingested_at.clone(),
+        index: columns.iter().any(|(name, _)| *name == lineage.index).then(|| lineage.index.clone()),
+        meant_for: None,
         condition: None,
     });
     let (database, table) = (table.database.clone(), table.name.clone());
@@ -70,6 +76,8 @@ pub fn dead_letters(stream: &Stream, columns: Vec<(String, String)>) -> Target {
             partition: "partition".to_owned(),
             offset: "offset".to_owned(),
             claimed_at: "time".to_owned(),
+            index: Some("index".to_owned()),
+            meant_for: Some("table".to_owned()),
             condition: Some(condition),
         }),
     }

@@ -97,6 +97,9 @@ impl fmt::Debug for Mask {
 pub fn calm(world: &World, state: &State, out: &mut Vec<Action>) {
     for (at, member) in state.members.iter().enumerate().filter(|(_, member)| member.place != Place::Halted) {
         for (asked, what) in member.asked.iter().enumerate() {
+            if matches!(what, Asked::Survey(_, over_at) if state.server_time() < *over_at) {
+                continue;
+            }
             answers(world, what, |reply| out.push(Action::Answer(at, asked, reply)));
         }
         for partition in state.stored.keys() {
@@ -116,6 +119,10 @@ pub fn calm(world: &World, state: &State, out: &mut Vec<Action>) {
         if member.pump.wake_at().is_some() {
             out.push(Action::Wake(at));
         }
+    }
+    let waits = |asked: &Asked| matches!(asked, Asked::Survey(..));
+    if out.is_empty() && state.members.iter().any(|member| member.asked.iter().any(waits)) {
+        out.push(Action::Hour);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pumphouse_core::claim::{Claim, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::gap::{Committed, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition};
@@ -11,7 +11,7 @@ use pumphouse_core::pump::TableId;
 
 use super::Small;
 use super::action::Mask;
-use super::state::{Entries, Insert, State};
+use super::state::{Asked, Entries, Insert, State};
 use super::world::{Allows, Defect, Seen};
 use super::wrong::Wrong;
 
@@ -52,7 +52,13 @@ impl Small {
         let Some(carried) = stored.metadata.as_ref().and_then(|m| m.claim.as_ref()) else { return };
         let stays = metadata.claim.as_ref().is_some_and(|claim| claim.id == carried.id);
         let passed = offset >= carried.ranges[&partition].to;
-        if !stays && !passed && state.batches[&carried.id].whole && self.world.allows != Allows::Doubles {
+        let superseded = metadata.claim.as_ref().is_some_and(|claim| claim.supersedes(carried.id));
+        let may_go = if superseded {
+            !state.can_land(carried.id)
+        } else {
+            !state.batches[&carried.id].whole || state.is_untouched(carried.id)
+        };
+        if !stays && !passed && !may_go && self.world.allows != Allows::Doubles {
             state.wrong = Some(Wrong::Exchanged);
         }
     }
@@ -93,7 +99,7 @@ impl Small {
                 continue;
             }
             for (_, offset) in insert.rows.iter().filter(|(of, _)| *of == partition) {
-                *rows.entry((insert.table, partition, *offset)).or_default() += 1;
+                rows.entry((insert.table, partition, *offset)).or_default().push(batch.claim.claimed_at);
             }
         }
         true
@@ -101,7 +107,7 @@ impl Small {
 
     /// Rows that came twice, and records that are passed and not there.
     pub(super) fn wrong_rows(&self, state: &State) -> Option<Wrong> {
-        if self.world.allows != Allows::Doubles && state.rows.values().any(|count| *count > 1) {
+        if self.world.allows != Allows::Doubles && state.rows.values().any(|times| times.len() > 1) {
             return Some(Wrong::Doubled);
         }
         let tables = (0..self.world.tables).map(TableId);
@@ -178,5 +184,18 @@ impl State {
             (*partition, Origin { committed, highest, end: Offset(u64::MAX) })
         };
         partitions.iter().map(origin).collect()
+    }
+
+    /// Whether somebody has sent an insert of the batch that ClickHouse may still take.
+    fn can_land(&self, batch: BatchId) -> bool {
+        let now = self.server_time();
+        let of = |insert: &Insert| insert.batch == batch && insert.deadline >= now;
+        let asked = |asked: &Asked| matches!(asked, Asked::Insert(insert) if of(insert));
+        self.strays.iter().any(of) || self.members.iter().any(|member| member.asked.iter().any(asked))
+    }
+
+    /// Whether nothing of the batch has landed or can land.
+    fn is_untouched(&self, batch: BatchId) -> bool {
+        !self.can_land(batch) && !self.pieces.iter().any(|(of, ..)| *of == batch)
     }
 }

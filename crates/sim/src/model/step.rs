@@ -11,12 +11,12 @@ use pumphouse_core::gap::{GapPolicy, GapsAnswer};
 use pumphouse_core::invariant;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, Effect, Input, Outcome, Policy, Pump};
+use pumphouse_core::pump::{CommitFailure, Effect, Input, Outcome, Policy, Pump, Survey, TableId};
 use pumphouse_core::verdict::Refusal;
 
 use super::Small;
 use super::action::{Action, Mask, Reply};
-use super::state::{Asked, Batch, Insert, Member, Place, Rows, State};
+use super::state::{Asked, Batch, Entries, Insert, Member, Place, Rows, State};
 use super::world::{Allows, Defect, Seen};
 use super::wrong::Wrong;
 
@@ -125,7 +125,7 @@ impl Small {
                 state.log_begins.get_mut(&partition).expect("every partition has one").0 += 1;
             }
             Action::Hour => {
-                state.left.hours -= 1;
+                state.left.hours = state.left.hours.saturating_sub(1);
                 state.hour += 1;
                 state.forgotten = state.batches.keys().copied().collect();
             }
@@ -185,11 +185,10 @@ impl Small {
             }
             Asked::Read(batch, stored) => Input::StoredRead(batch, stored),
             Asked::Rebuild(claim) => {
-                let (rows, deleted) = self.rebuild(state, &claim);
+                let deleted = self.rebuild(state, at, &claim);
                 if !deleted.is_empty() {
                     self.feed(state, at, Time(0), Input::Deleted(claim.id, deleted));
                 }
-                Arc::make_mut(&mut state.members[at]).payloads.insert(claim.id, rows);
                 Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 })
             }
             Asked::Probe(claim) => {
@@ -203,6 +202,7 @@ impl Small {
                 state.gaps.extend(missing);
                 Input::GapsAnswered(order, GapsAnswer::Done)
             }
+            Asked::Survey(batch, _) => Input::Surveyed(batch, Survey::Over),
         };
         let now = if reply == Reply::DoneLate { Time::default().after(FRESHNESS) } else { Time(0) };
         self.feed(state, at, now, fact);
@@ -246,23 +246,26 @@ impl Small {
     fn carry_out(&self, state: &mut State, at: usize, effect: Effect) {
         match effect {
             Effect::Commit(id, entries) => {
+                state.note_new_claims(&entries);
                 let member = Arc::make_mut(&mut state.members[at]);
                 let fenced = member.place == Place::Evicted;
                 member.asked.push(if fenced { Asked::Fenced(id) } else { Asked::Commit(id, entries) });
             }
             Effect::Seal(claim, _) => self.seal(state, at, claim),
             Effect::Insert { claim, table, deadline, .. } => {
-                let Some(rows) = state.members[at].payloads.get(&claim.id).cloned() else { return };
+                let Some(rows) = state.members[at].payloads.get(&(claim.id, table)).cloned() else { return };
                 let insert = Insert { batch: claim.id, table, deadline, rows };
                 state.check_insert(&insert);
                 Arc::make_mut(&mut state.members[at]).asked.push(Asked::Insert(insert));
             }
             Effect::Forget(batch, outcome) => {
-                Arc::make_mut(&mut state.members[at]).payloads.remove(&batch);
+                Arc::make_mut(&mut state.members[at]).payloads.retain(|(of, _), _| *of != batch);
                 match outcome {
                     Outcome::Settled => {}
                     Outcome::Resent => self.see(Seen::Resent),
                     Outcome::FoundLanded => self.see(Seen::FoundLanded),
+                    Outcome::Superseded => self.see(Seen::Superseded),
+                    Outcome::Reclaimed => self.see(Seen::Reclaimed),
                     Outcome::Dropped => self.see(Seen::Dropped),
                     Outcome::Left => self.see(Seen::Left),
                 }
@@ -276,6 +279,7 @@ impl Small {
             Effect::ReportGaps(order, gaps) => {
                 self.ask(state, at, Asked::Gaps(order, records(&gaps.missing)));
             }
+            Effect::Survey { claim, over_at } => self.ask(state, at, Asked::Survey(claim.id, over_at)),
             Effect::Release(partitions) => {
                 let member = Arc::make_mut(&mut state.members[at]);
                 member.releasing = false;
@@ -306,29 +310,43 @@ impl Small {
         if claim.ranges.len() > 1 {
             self.see(Seen::Wide);
         }
-        if state.members[at].payloads.keys().any(|batch| state.batches.contains_key(batch)) {
+        if !state.members[at].payloads.is_empty() {
             self.see(Seen::Chained);
         }
-        let eras = claim.ranges.keys().map(|partition| (*partition, state.eras[partition])).collect();
         let rows = records(&claim.ranges);
-        Arc::make_mut(&mut state.members[at]).payloads.insert(claim.id, rows);
-        let batch = Batch { eras, whole: false, rows: BTreeMap::new(), claim };
-        let known = Arc::make_mut(&mut state.batches).insert(batch.claim.id, batch);
-        assert!(known.is_none(), "an identity is drawn once");
+        let member = Arc::make_mut(&mut state.members[at]);
+        member.payloads.extend(self.tables().map(|table| ((claim.id, table), rows.clone())));
+        assert!(!state.batches.contains_key(&claim.id), "an identity is drawn once");
+        state.note_claim(claim);
     }
 
-    /// A batch as Kafka still has it, and what Kafka no longer has of it.
-    fn rebuild(&self, state: &State, claim: &Claim) -> (Rows, BTreeMap<Partition, Range>) {
-        let mut rows = records(&claim.ranges);
-        rows.retain(|(partition, offset)| *offset >= state.log_begins[partition]);
+    pub(super) fn tables(&self) -> impl Iterator<Item = TableId> {
+        (0..self.world.tables).map(TableId)
+    }
+
+    /// A batch as Kafka still has it, table by table, without what the table holds of the batches that it supersedes;
+    /// and what Kafka no longer has of it.
+    fn rebuild(&self, state: &mut State, at: usize, claim: &Claim) -> BTreeMap<Partition, Range> {
+        let mut all = records(&claim.ranges);
+        all.retain(|(partition, offset)| *offset >= state.log_begins[partition]);
         if self.world.defect == Some(Defect::RebuildsLess) {
-            rows.pop_last();
+            all.pop_last();
+        }
+        let superseded = |time: &ServerTime| claim.supersedes.iter().any(|other| other.claimed_at == *time);
+        for table in self.tables() {
+            let held = |(partition, offset): &(Partition, Offset)| {
+                let times = state.rows.get(&(table, *partition, *offset));
+                times.is_some_and(|times| times.iter().any(superseded))
+            };
+            let rows = all.iter().filter(|record| !held(record)).copied().collect();
+            let member = Arc::make_mut(&mut state.members[at]);
+            member.payloads.insert((claim.id, table), rows);
         }
         let gone = claim.ranges.iter().filter_map(|(partition, range)| {
             let to = state.log_begins[partition].min(range.to);
             (to > range.from).then(|| (*partition, Range::new(range.from, to)))
         });
-        (rows, gone.collect())
+        gone.collect()
     }
 
     fn halted(&self, state: &mut State, at: usize) {
@@ -349,6 +367,21 @@ impl Small {
 }
 
 impl State {
+    /// Claims that take the place of others are first seen in the commit that writes them.
+    fn note_new_claims(&mut self, entries: &Entries) {
+        for claim in entries.values().filter_map(|(_, metadata)| metadata.claim.as_ref()) {
+            if !self.batches.contains_key(&claim.id) {
+                self.note_claim(claim.clone());
+            }
+        }
+    }
+
+    fn note_claim(&mut self, claim: Claim) {
+        let eras = claim.ranges.keys().map(|partition| (*partition, self.eras[partition])).collect();
+        let batch = Batch { eras, whole: false, rows: BTreeMap::new(), claim };
+        Arc::make_mut(&mut self.batches).insert(batch.claim.id, batch);
+    }
+
     /// ClickHouse's clock: later with every batch, so that no two are claimed at one time.
     pub(super) fn server_time(&self) -> ServerTime {
         let batches = i64::try_from(self.batches.len()).expect("a small world");

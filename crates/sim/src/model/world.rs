@@ -100,6 +100,10 @@ pub enum Seen {
     TwoOwners,
     /// A commit was stored after its sender had given up on it.
     LateCommit,
+    /// A batch that could not be sent any more was claimed anew without what had landed of it.
+    Superseded,
+    /// A batch of which nothing had landed was claimed anew.
+    Reclaimed,
     /// ClickHouse refused an insert that came past its deadline.
     TooLate,
     /// Records were written down as gone.
@@ -109,7 +113,7 @@ pub enum Seen {
 }
 
 /// All of [`Seen`], in the order of their bits.
-pub const ALL_SEEN: [Seen; 15] = [
+pub const ALL_SEEN: [Seen; 17] = [
     Seen::Done,
     Seen::Resent,
     Seen::FoundLanded,
@@ -122,6 +126,8 @@ pub const ALL_SEEN: [Seen; 15] = [
     Seen::Probed,
     Seen::TwoOwners,
     Seen::LateCommit,
+    Seen::Superseded,
+    Seen::Reclaimed,
     Seen::TooLate,
     Seen::Gap,
     Seen::Halted,
@@ -269,18 +275,16 @@ pub const WORLDS: &[World] = &[
     },
     World {
         name: "hours",
-        about: "a process crashes and hours pass: tokens are forgotten, late inserts refused, a lane may halt",
+        about: "a process crashes and an hour passes: tokens are forgotten, late inserts refused, old batches superseded",
         faults: Faults { crashes: 1, hours: 1, ..NO_FAULTS },
-        allows: Allows::Halts,
-        reaches: &[Seen::Done, Seen::TooLate, Seen::Halted],
+        reaches: &[Seen::Done, Seen::TooLate, Seen::Superseded, Seen::Reclaimed],
         ..LEAST
     },
     World {
         name: "reset",
         about: "a process crashes, and a partition is set back by hand",
         faults: Faults { crashes: 1, resets: 1, ..NO_FAULTS },
-        allows: Allows::Halts,
-        reaches: &[Seen::Done, Seen::Halted],
+        reaches: &[Seen::Done, Seen::Superseded],
         ..LEAST
     },
     World {
@@ -295,6 +299,62 @@ pub const WORLDS: &[World] = &[
         about: "a process crashes, and Kafka deletes a record before it is read, or before it is read again",
         faults: Faults { crashes: 1, retentions: 1, ..NO_FAULTS },
         reaches: &[Seen::Done, Seen::Gap, Seen::Resent],
+        ..LEAST
+    },
+    World {
+        name: "half landed for hours",
+        about: "an insert lands partly, its sender crashes, an hour passes: what landed is told by lineage",
+        faults: Faults { crashes: 1, lost_inserts: 1, torn_inserts: 1, hours: 1, ..NO_FAULTS },
+        large: true,
+        reaches: &[Seen::Done, Seen::Superseded, Seen::TooLate],
+        ..LEAST
+    },
+    World {
+        name: "zombie of hours",
+        about: "a stopped member wakes hours later, while its batch is superseded",
+        faults: Faults { evictions: 1, hours: 1, ..NO_FAULTS },
+        large: true,
+        reaches: &[Seen::Done, Seen::Superseded, Seen::TooLate],
+        ..LEAST
+    },
+    World {
+        name: "superseded twice",
+        about: "hours pass twice, so that what supersedes is superseded",
+        faults: Faults { crashes: 1, hours: 2, ..NO_FAULTS },
+        large: true,
+        reaches: &[Seen::Done, Seen::Superseded],
+        ..LEAST
+    },
+    World {
+        name: "superseded in part",
+        about: "a claim that supersedes another is stored for some partitions only, and two owners supersede one batch",
+        faults: Faults { crashes: 1, hours: 1, lost_commits: 1, torn_commits: 1, ..NO_FAULTS },
+        large: true,
+        reaches: &[Seen::Done, Seen::Superseded, Seen::TwoOwners],
+        ..LEAST
+    },
+    World {
+        name: "superseded and moved",
+        about: "partitions move while a batch over them is superseded",
+        faults: Faults { revocations: 1, lost_inserts: 1, hours: 1, ..NO_FAULTS },
+        large: true,
+        reaches: &[Seen::Done, Seen::Superseded],
+        ..LEAST
+    },
+    World {
+        name: "memory of hours",
+        about: "a claim that the other partition forgot, and hours pass",
+        faults: Faults { crashes: 1, hours: 1, ..NO_FAULTS },
+        begins: Begins::Forgotten,
+        reaches: &[Seen::Done, Seen::Superseded],
+        ..LEAST
+    },
+    World {
+        name: "reset after hours",
+        about: "a process crashes, a partition is set back by hand, an hour passes",
+        faults: Faults { crashes: 1, resets: 1, hours: 1, ..NO_FAULTS },
+        large: true,
+        reaches: &[Seen::Done, Seen::Superseded],
         ..LEAST
     },
     World {

@@ -10,6 +10,10 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <chore>
 
+  chaos [--minutes M] [--seed S] [--rate N] [--json] [--keep]
+          breaks processes, servers and the network between them by a seed, and counts every event afterwards
+  crashes [--times N]
+          kills a process N times (default 20) at each named point of a batch's life; prints a line for each point
   incident 003 [--json]
           four test messages in a topic: a consumer that gets stuck, then pumphouse; exit code 0 only if all holds
   model [--world NAME] [--small] [--json]
@@ -28,6 +32,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["chaos", rest @ ..] => binary::chaos(rest),
+        ["crashes"] => binary::crashes("20"),
+        ["crashes", "--times", times] => binary::crashes(times),
         ["incident", rest @ ..] => binary::internal("incident", rest),
         ["model", rest @ ..] => model::run(rest),
         ["mutants", rest @ ..] => model::mutants(rest),

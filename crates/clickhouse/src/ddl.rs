@@ -6,6 +6,9 @@ use crate::quote;
 /// The setting under which `DESCRIBE` writes a type on one line, as `system.columns` does.
 pub const PLAIN_TYPES: (&str, &str) = ("print_pretty_type_names", "0");
 
+/// The column in which a rollup counts its rows, so that it can be compared with its table.
+pub const ROLLUP_ROWS: &str = "_rows";
+
 /// A table to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSpec {
@@ -48,6 +51,30 @@ pub struct RollupSpec {
     pub metrics: Vec<(String, String)>,
     /// Deduplication entries that the target remembers.
     pub window: u32,
+    /// Whether it counts its rows in [`ROLLUP_ROWS`]; older ones do not.
+    pub counts_rows: bool,
+}
+
+impl RollupSpec {
+    /// The columns that group it, quoted: the dimensions, then the bucket of time.
+    #[must_use]
+    pub fn key(&self) -> Vec<String> {
+        self.dimensions.iter().chain([&self.time]).map(|name| quote::name(name)).collect()
+    }
+
+    /// The bucket of a row of the source.
+    #[must_use]
+    pub fn bucket(&self) -> String {
+        format!("toStartOfInterval({}, INTERVAL {})", quote::name(&self.time), self.every)
+    }
+
+    /// The rows that the view makes of `source`, a table or a subquery.
+    ///
+    /// # Errors
+    /// When a metric is not one aggregate function.
+    pub fn select(&self, source: &str) -> Result<String, NotAnAggregate> {
+        rollup_select(self, source)
+    }
 }
 
 /// A metric that can't be kept as a state.
@@ -94,8 +121,7 @@ pub fn create_table(table: &TableSpec) -> String {
 /// `CREATE TABLE IF NOT EXISTS` for a rollup's target; `columns` as [`describe_rollup`] makes the server say.
 #[must_use]
 pub fn create_rollup_target(rollup: &RollupSpec, columns: &[(String, String)]) -> String {
-    let mut key: Vec<_> = rollup.dimensions.iter().map(|name| quote::name(name)).collect();
-    key.push(quote::name(&rollup.time));
+    let key = rollup.key();
     format!(
         "CREATE TABLE IF NOT EXISTS {}\n(\n{}\n)\nENGINE = AggregatingMergeTree\nORDER BY ({}){}",
         quote::table(&rollup.database, &rollup.target),
@@ -143,13 +169,46 @@ pub fn add_column(database: &str, table: &str, column: (&str, &str)) -> String {
     format!("ALTER TABLE {} ADD COLUMN {} {}", quote::table(database, table), quote::name(column.0), column.1)
 }
 
+/// `CREATE TABLE IF NOT EXISTS … AS` another one: the same columns, keys, indexes and settings, without its rows.
+#[must_use]
+pub fn create_alike(database: &str, table: &str, like: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} AS {}",
+        quote::table(database, table),
+        quote::table(database, like)
+    )
+}
+
+/// `ALTER TABLE … MOVE PARTITION ID … TO TABLE`: no view sees the rows, and the source keeps their tokens.
+#[must_use]
+pub fn move_partition(database: &str, (from, to): (&str, &str), id: &str) -> String {
+    format!(
+        "ALTER TABLE {} MOVE PARTITION ID {} TO TABLE {}",
+        quote::table(database, from),
+        quote::text(id),
+        quote::table(database, to)
+    )
+}
+
+/// `ALTER TABLE … DROP PARTITION ID`.
+#[must_use]
+pub fn drop_partition(database: &str, table: &str, id: &str) -> String {
+    format!("ALTER TABLE {} DROP PARTITION ID {}", quote::table(database, table), quote::text(id))
+}
+
+/// `DROP TABLE IF EXISTS`.
+#[must_use]
+pub fn drop_table(database: &str, table: &str) -> String {
+    format!("DROP TABLE IF EXISTS {}", quote::table(database, table))
+}
+
 /// The states of a rollup. The inner query has names of its own, so that a bucket or a metric may be called
 /// like a column of the source without hiding it from the other expressions.
 fn rollup_select(rollup: &RollupSpec, source: &str) -> Result<String, NotAnAggregate> {
     let time = quote::name(&rollup.time);
     let dimensions: Vec<_> = rollup.dimensions.iter().map(|name| quote::name(name)).collect();
     let (mut outer, mut inner) = (vec![format!("__bucket AS {time}")], Vec::new());
-    inner.push(format!("toStartOfInterval({time}, INTERVAL {}) AS __bucket", rollup.every));
+    inner.push(format!("{} AS __bucket", rollup.bucket()));
     outer.extend(dimensions.iter().cloned());
     inner.extend(dimensions.iter().cloned());
     for (number, (name, expression)) in rollup.metrics.iter().enumerate() {
@@ -157,6 +216,10 @@ fn rollup_select(rollup: &RollupSpec, source: &str) -> Result<String, NotAnAggre
             .ok_or_else(|| NotAnAggregate { name: name.clone(), expression: expression.clone() })?;
         inner.push(format!("{state} AS __metric_{number}"));
         outer.push(format!("__metric_{number} AS {}", quote::name(name)));
+    }
+    if rollup.counts_rows {
+        inner.push("sumSimpleState(toUInt64(1)) AS __rows".to_owned());
+        outer.push(format!("__rows AS {ROLLUP_ROWS}"));
     }
     let mut groups = vec!["__bucket".to_owned()];
     groups.extend(dimensions);
@@ -246,6 +309,7 @@ mod tests {
                 .map(|(name, expression)| (name.to_owned(), expression.to_owned()))
                 .to_vec(),
             window: 10_000,
+            counts_rows: true,
         }
     }
 
@@ -304,14 +368,15 @@ SETTINGS non_replicated_deduplication_window = 10000"
             create_rollup_view(&rollup()).expect("aggregates"),
             "CREATE MATERIALIZED VIEW IF NOT EXISTS metrics.requests_per_minute_mv
 TO metrics.requests_per_minute
-AS SELECT __bucket AS ts, service, __metric_0 AS requests, __metric_1 AS p99
+AS SELECT __bucket AS ts, service, __metric_0 AS requests, __metric_1 AS p99, __rows AS _rows
 FROM
 (
     SELECT
         toStartOfInterval(ts, INTERVAL 1 minute) AS __bucket,
         service,
         countState() AS __metric_0,
-        quantileState(0.99)(d) AS __metric_1
+        quantileState(0.99)(d) AS __metric_1,
+        sumSimpleState(toUInt64(1)) AS __rows
     FROM metrics.requests
     GROUP BY __bucket, service
 )"
@@ -323,6 +388,12 @@ FROM
             ),
             "{described}"
         );
+    }
+
+    #[test]
+    fn a_rollup_from_before_does_not_count_its_rows() {
+        let older = RollupSpec { counts_rows: false, ..rollup() };
+        assert!(!create_rollup_view(&older).expect("aggregates").contains("_rows"));
     }
 
     #[test]
@@ -365,5 +436,12 @@ FROM
             "ALTER TABLE metrics.t ADD COLUMN _offset UInt64"
         );
         assert_eq!(create_database("my-db"), "CREATE DATABASE IF NOT EXISTS `my-db`");
+        assert_eq!(create_alike("d", "t_mend_1", "t"), "CREATE TABLE IF NOT EXISTS d.t_mend_1 AS d.t");
+        assert_eq!(
+            move_partition("d", ("t_mend_1", "t"), "202611"),
+            "ALTER TABLE d.t_mend_1 MOVE PARTITION ID '202611' TO TABLE d.t"
+        );
+        assert_eq!(drop_table("d", "t"), "DROP TABLE IF EXISTS d.t");
+        assert_eq!(drop_partition("d", "t", "202611"), "ALTER TABLE d.t DROP PARTITION ID '202611'");
     }
 }

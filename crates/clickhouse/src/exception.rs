@@ -26,6 +26,10 @@ pub struct ServerError {
     pub kind: Kind,
     /// Where it happened, as far as the message tells.
     pub stage: Stage,
+    /// The first row of the block that breaks a constraint, counted from 0, where the message names it.
+    pub row: Option<usize>,
+    /// Whether a function threw on what it was given.
+    pub of_a_function: bool,
     /// The view that threw, as the message names it.
     pub view: Option<String>,
 }
@@ -190,8 +194,22 @@ impl ServerError {
             ),
             kind,
             stage: Stage::Proxy,
+            row: None,
+            of_a_function: false,
             view: None,
         })
+    }
+
+    /// Whether a row may be at fault, met in the table itself: then the same row is refused again, and the block without
+    /// it may be taken. What nobody knows is a row's only where a function threw on it.
+    #[must_use]
+    pub fn may_be_a_rows(&self) -> bool {
+        let by_kind = match self.kind {
+            Kind::BadRow => true,
+            Kind::Unknown => self.of_a_function,
+            _ => false,
+        };
+        by_kind && !matches!(self.stage, Stage::Beyond | Stage::Proxy)
     }
 
     /// Whether this answer to an insert proves that none of *its* rows landed. It says nothing of earlier
@@ -271,9 +289,18 @@ impl Said<'_> {
             message: presentable(self.message, kind),
             kind,
             stage: Stage::of(self.message),
+            row: violated_row(self.message),
+            of_a_function: self.message.contains("while executing 'FUNCTION "),
             view: throwing_view(self.message),
         }
     }
+}
+
+/// Reads `… is violated at row 17. Expression: …`, which counts from 1.
+fn violated_row(message: &str) -> Option<usize> {
+    let (_, after) = message.split_once("is violated at row ")?;
+    let digits = after.find(|letter: char| !letter.is_ascii_digit())?;
+    after[..digits].parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Finds `Code: 252. DB::Exception: … (TOO_MANY_PARTS)` at the start of a line, the last one first: an answer

@@ -180,6 +180,35 @@ fn no_value_of_a_row_stays_in_a_message() {
 }
 
 #[test]
+fn a_row_is_suspected_of_what_functions_and_constraints_say_of_it_and_of_nothing_else() {
+    let suspects = |code: i32, message: &str| {
+        said(&format!("Code: {code}. DB::Exception: {message} (SOME_NAME) (version 26.7.2.1)"))
+            .may_be_a_rows()
+    };
+    let division = "Division by zero: while executing 'FUNCTION intDiv(100_UInt8 :: 2, a :: 0) -> Int8 : 1'.";
+    assert!(suspects(153, division) && suspects(469, "Constraint `c` for table x.t is violated at row 1."));
+    assert!(suspects(395, "bad: while executing 'FUNCTION throwIf(a :: 1) -> UInt8 : 2'."));
+    assert!(!suspects(153, &format!("{division}: while pushing to view x.mv")));
+    assert!(!suspects(395, "PH_DEADLINE: while executing 'FUNCTION throwIf(…)'"), "the deadline");
+    for (code, other) in
+        [(49, "Logical error"), (373, "Session is locked"), (241, division), (252, "Too many parts")]
+    {
+        assert!(!suspects(code, other), "{code} {other}");
+    }
+}
+
+#[test]
+fn a_violated_constraint_names_its_row() {
+    let violated = "Constraint `c` for table x.t (294635c1-e8fd-48c7-bc30-5c4a31a0e17d) is violated at row 17. Expression: (a < 100). Column values: a = 4711.";
+    let named =
+        |message: &str| said(&format!("Code: 469. DB::Exception: {message} (VIOLATED_CONSTRAINT)")).row;
+    assert_eq!(named(violated), Some(16));
+    for other in ["is violated at row 0. ", "is violated at row ", "is violated at row x.", "row 5."] {
+        assert_eq!(named(other), None, "{other}");
+    }
+}
+
+#[test]
 fn a_message_is_cut_at_its_bound_and_keeps_no_stack() {
     let error = said(&format!("Code: 60. DB::Exception: {} (UNKNOWN_TABLE) (version 1)", "ü".repeat(2_000)));
     assert_eq!(error.message.chars().count(), MESSAGE_CHARS_MAX);

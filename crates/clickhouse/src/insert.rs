@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
+use reqwest::{Response, Url};
 
 use crate::arrow_stream::Body;
 use crate::client::{Client, QueryError, causes, exception_code, read_body, was_not_sent};
@@ -19,7 +19,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// What is to be inserted.
 #[derive(Clone, Debug)]
 pub struct Insert<'a> {
-    /// The table's database.
+    /// The table's database; empty for a temporary table of the session that the settings name.
     pub database: &'a str,
     /// The table.
     pub table: &'a str,
@@ -82,13 +82,7 @@ impl Client {
             Err(QueryError::Server(error)) => return InsertAnswer::Refused(Refusal::Server(error)),
             Err(error) => return InsertAnswer::Refused(Refusal::NotSent(error.to_string())),
         };
-        let statement = statement(insert);
-        let query_id = insert.query_id.map_or_else(|| self.next_query_id(), str::to_owned);
-        let mut pairs = effective_settings(insert, &known);
-        pairs.insert("query".to_owned(), statement);
-        pairs.insert("query_id".to_owned(), query_id);
-        let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let address = self.address(insert.url_index, pairs);
+        let address = self.insert_address(insert, &known);
         let mut request = self.http().post(address).timeout(insert.timeout).body(insert.body.bytes.clone());
         if let Some(encoding) = insert.body.compression.content_encoding() {
             request = request.header(CONTENT_ENCODING, encoding);
@@ -102,6 +96,16 @@ impl Client {
             self.forget_settings(insert.url_index);
         }
         answer
+    }
+
+    /// The address of an insert: statement, identity and settings.
+    pub(crate) fn insert_address(&self, insert: &Insert<'_>, known: &BTreeSet<String>) -> Url {
+        let query_id = insert.query_id.map_or_else(|| self.next_query_id(), str::to_owned);
+        let mut pairs = effective_settings(insert, known);
+        pairs.insert("query".to_owned(), statement(insert));
+        pairs.insert("query_id".to_owned(), query_id);
+        let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.address(insert.url_index, pairs)
     }
 }
 
@@ -215,17 +219,24 @@ fn statement(insert: &Insert<'_>) -> String {
     let sent = |(name, column_type): &(String, String)| (name.clone(), wire_type::sent_as(column_type));
     let sent: Vec<_> = insert.columns.iter().map(sent).collect();
     format!(
-        "INSERT INTO {}.{} ({names}) SELECT {names} FROM input({}) \
+        "INSERT INTO {} ({names}) SELECT {names} FROM input({}) \
          WHERE NOT throwIf(nowInBlock('UTC') > toDateTime({}, 'UTC'), '{DEADLINE_MARK}') FORMAT ArrowStream",
-        quote::quoted_name(insert.database),
-        quote::quoted_name(insert.table),
+        into_table(insert),
         quote::text(&quote::structure(&sent)),
         insert.deadline_unix_seconds,
     )
 }
 
+fn into_table(insert: &Insert<'_>) -> String {
+    let table = quote::quoted_name(insert.table);
+    match insert.database {
+        "" => table,
+        database => format!("{}.{table}", quote::quoted_name(database)),
+    }
+}
+
 /// What an answer proves. Success needs a sign that ClickHouse gave it: a proxy's empty 200 is none.
-async fn judge(response: Response, has_views: bool) -> InsertAnswer {
+pub(crate) async fn judge(response: Response, has_views: bool) -> InsertAnswer {
     let status = response.status().as_u16();
     let code = exception_code(response.headers());
     let signed = ["x-clickhouse-summary", "x-clickhouse-query-id"]

@@ -6,21 +6,27 @@
 //! ```text
 //! arrow_stream  columns ─► compressed body
 //! insert        body ─► server ─► done | refused | unknown
+//! insert_select the same for what a query makes
 //! exception     what an error of the server means, once
 //! client        addresses, sign-in, queries with a time limit
 //! wire_type     as what type, and under which settings, a column is sent
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
 //! preflight     what stands between a live table and exactly once
+//! scratch       which rows a table would refuse, without storing one
 //! ```
 
 pub mod arrow_stream;
+#[cfg(debug_assertions)]
+mod broken_off;
 pub mod client;
 pub mod ddl;
 pub mod exception;
 pub mod insert;
+pub mod insert_select;
 pub mod preflight;
 pub mod quote;
+pub mod scratch;
 mod wire_type;
 
 pub use client::{Client, ClientSettings, QueryError};

@@ -19,6 +19,7 @@ mod engine;
 mod live;
 mod purity;
 mod settings;
+mod steady;
 mod view_purity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,6 +30,8 @@ use crate::ddl;
 use engine::{Engine, Window};
 use live::{Catalogue, LiveTable, TableName};
 use view_purity::Reach;
+
+pub use steady::{Refusing, is_steady};
 
 /// The window that new tables get and that findings propose.
 pub const WINDOW: u32 = 10_000;
@@ -61,6 +64,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The smallest window of the table and all targets behind it, in entries.
     pub window_entries: u64,
+    /// The table's partition key, as the server prints it; empty where it has none.
+    pub partition_key: String,
     /// For how long a token is relied on: half the shortest window in seconds, at most 30 minutes.
     pub safe_age_seconds: u64,
     /// Whether materialized views hang on the table.
@@ -109,6 +114,12 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Whether an engine, by its name, leaves every row as it is when it merges.
+#[must_use]
+pub fn keeps_every_row(engine: &str) -> bool {
+    Engine::of(engine).keeps_every_row()
+}
+
 /// Looks at a table, and at every table behind its views, on one server.
 ///
 /// # Errors
@@ -122,6 +133,7 @@ pub async fn inspect(
     let mut report = Report {
         findings: Vec::new(),
         window_entries: 0,
+        partition_key: String::new(),
         safe_age_seconds: SAFE_AGE_SECONDS_MAX,
         has_views: false,
         keeps_every_row: false,
@@ -135,6 +147,7 @@ pub async fn inspect(
         report.findings.push(missing(&name));
         return Ok(report);
     };
+    report.partition_key.clone_from(&table.partition_key);
     let engine = Engine::of(&table.engine);
     (report.keeps_every_row, report.is_replicated) = (engine.keeps_every_row(), engine.is_replicated());
     if !engine.deduplicates() {

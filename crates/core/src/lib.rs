@@ -6,15 +6,18 @@
 //!                                                  │
 //!   offset ─► batch (when it closes) ─► claim (what is written first) ─► token (what ClickHouse remembers)
 //!             lane (one partition's life) ─► ledger (after a crash) ─► verdict (after a failure)
+//!                                                                       ─► isolation (of refused rows)
 //! ```
 //!
 //! The modules stand in reading order. The state is plain data, `Clone + Eq + Hash`, so that a model checker
 //! and a simulator can run this code instead of a copy of it.
 
+pub mod audit;
 pub mod batch;
 pub mod claim;
 pub mod gap;
 pub mod invariant;
+pub mod isolation;
 pub mod lane;
 pub mod ledger;
 pub mod moment;
@@ -24,3 +27,5 @@ pub mod replay;
 pub mod schema;
 pub mod token;
 pub mod verdict;
+pub mod whole;
+pub mod window;

@@ -14,6 +14,7 @@
 //! | committing | unknown | rejoin: a new member reads what is stored |
 //! | inserting | done everywhere | settle; the same commit carries the next claim if a batch is closed |
 //! | inserting | refused or unknown | the same insert again, or halt ([`crate::verdict`]) |
+//! | inserting | a row is refused | look for it, claim its exclusion, insert without it ([`crate::isolation`]) |
 //! | recovering | stored read | settle, rebuild, drop, supersede or probe ([`crate::ledger`]) |
 //! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
 //! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
@@ -24,6 +25,7 @@ mod assignment;
 mod delivery;
 mod fact;
 mod gaps;
+mod isolating;
 mod recovery;
 mod superseding;
 
@@ -36,6 +38,7 @@ pub use superseding::SUPERSEDE_MARGIN;
 use crate::batch::{BatchPolicy, Open};
 use crate::claim::{BatchId, Claim, Metadata};
 use crate::gap::{GapPolicy, Gaps};
+use crate::isolation::Isolation;
 use crate::lane::{Owned, Stage};
 use crate::moment::{Moment, Time};
 use crate::offset::{Offset, Partition, Range};
@@ -53,6 +56,9 @@ pub struct Policy {
     pub memory: u64,
     /// How many targets a batch goes to: tables, and the topic of the dead letters.
     pub tables: u8,
+    /// How many of these targets, the last ones, take dead letters: they come after all others, when it is certain which
+    /// rows are dead letters.
+    pub letters: u8,
     /// Hash of all that shapes a row.
     pub shape: u32,
     /// The configuration's revision.
@@ -80,6 +86,8 @@ pub struct Pump {
     deleted: Option<(BatchId, BTreeMap<Partition, Range>)>,
     commits: u64,
     stopped: bool,
+    /// Rows of a batch for now, after one held more refused rows than a claim can name.
+    rows_max: Option<u64>,
 }
 
 /// What the lane is doing with Kafka or ClickHouse.
@@ -152,6 +160,10 @@ pub(crate) enum Purpose {
     Drop(BatchId),
     /// Write a claim in the place of another one.
     Replace(Claim),
+    /// Exclude refused rows from the claim at hand.
+    Revise(InFlight),
+    /// Take back a claim of which no table has a row.
+    Unclaim(BatchId),
 }
 
 /// A claimed batch on its way into the tables.
@@ -160,16 +172,37 @@ pub(crate) struct InFlight {
     pub(crate) claim: Claim,
     outcome: Outcome,
     bytes: u64,
-    /// Whether something of it may be in a table: an insert was done or in doubt, or another owner may have sent it.
-    in_doubt: bool,
     pending: BTreeMap<TableId, Attempt>,
+    isolating: Isolating,
+}
+
+/// Where the search for refused rows stands; while it goes on, nothing is inserted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Isolating {
+    /// None goes on.
+    #[default]
+    No,
+    /// The rows that this table refuses are looked for.
+    Searching(TableId),
+    /// They are found; the inserts under way have to be answered first.
+    Found(TableId, Isolation),
+    /// The batch is built again without them.
+    Rebuilding,
 }
 
 /// One table's insert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Attempt {
     count: u32,
     again_at: Option<Time>,
+    /// It is under way.
+    is_sent: bool,
+    /// An earlier one of this lane may have landed.
+    in_doubt: bool,
+    /// Searches for refused rows that led to nothing.
+    fruitless: u32,
+    /// Refused for a row of a batch whose first partition is somebody else's, who alone may exclude rows.
+    gives_way: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -193,6 +226,7 @@ impl Pump {
             deleted: None,
             commits: 0,
             stopped: false,
+            rows_max: None,
         }
     }
 
@@ -218,11 +252,14 @@ impl Pump {
             Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
             Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),
             Input::Surveyed(batch, survey) => self.surveyed(batch, survey, moment, out),
+            Input::TokenForgotten(batch) => self.token_forgotten(batch, moment, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
-            Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment),
+            Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment, out),
             Input::InsertRefused(batch, table, refusal) => {
                 self.insert_refused((batch, table), refusal, moment, out);
             }
+            Input::InsertSuspect(batch, table) => self.insert_suspect(batch, table, moment, out),
+            Input::Isolated(batch, table, found) => self.isolated((batch, table), found, moment, out),
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
             Input::Drain(until) => self.begin_drain(until, out),
             Input::Tick => {}
@@ -243,7 +280,7 @@ impl Pump {
             && self.drain.is_none()
             && self.gaps.is_empty()
             && self.held_bytes() < self.policy.memory
-            && self.open.has_room(partition, &self.policy.batch)
+            && self.open.has_room(partition, &self.batch_policy())
     }
 
     /// Position of the next record to take from `partition`.
@@ -277,11 +314,18 @@ impl Pump {
         fetching.peek().is_some() && fetching.all(|(partition, _)| !self.wants(*partition))
     }
 
+    /// Rows that the open batch may still take.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.batch_policy().rows.saturating_sub(self.open.filled().rows)
+    }
+
     /// When a `Tick` is due although nothing else happens.
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
         let work = match &self.work {
             Work::Idle => self.open.closes_at(&self.policy.batch),
+            Work::Inserting(InFlight { isolating, .. }) if *isolating != Isolating::No => None,
             Work::Committing { again_at, .. } => *again_at,
             Work::Inserting(in_flight) => {
                 in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
@@ -343,7 +387,9 @@ impl Pump {
         match &self.work {
             Work::Inserting(in_flight)
             | Work::Reporting(Report { then: AfterReport::Insert(in_flight), .. }) => Some(in_flight),
-            Work::Committing { purpose: Purpose::Claim(in_flight), .. } => Some(in_flight),
+            Work::Committing { purpose: Purpose::Claim(in_flight) | Purpose::Revise(in_flight), .. } => {
+                Some(in_flight)
+            }
             Work::Committing { purpose: Purpose::Settle { next, .. }, .. } => next.as_ref(),
             _ => None,
         }

@@ -403,7 +403,7 @@ impl Replay {
                 self.tries = self.tries.saturating_add(1);
                 match verdict::on_refusal(refusal, self.tries, moment.entropy) {
                     Verdict::Retry(pause) => Ok(Some(pause)),
-                    Verdict::Halt => Err(refusal),
+                    Verdict::Isolate | Verdict::Halt => Err(refusal),
                 }
             }
         }

@@ -27,10 +27,16 @@ pub enum Refusal {
     Access,
     /// The table, or a column of it, is not there.
     Missing,
-    /// The server will never take this block: a constraint, a type, a limit.
+    /// The server refuses the block for what a row of it holds: a constraint, a value that does not fit.
+    Row,
+    /// The server will never take this block as a whole: a limit.
     Block,
     /// A proven refusal of a kind nobody classified.
     Other,
+    /// Rows are missing although the insert is answered as done, and could not be brought back.
+    Unmended,
+    /// Rows are there twice.
+    Doubled,
 }
 
 /// What follows a failure.
@@ -38,6 +44,8 @@ pub enum Refusal {
 pub enum Verdict {
     /// The same insert again after this pause.
     Retry(Duration),
+    /// The rows that are at fault are looked for.
+    Isolate,
     /// A person is needed.
     Halt,
 }
@@ -47,6 +55,10 @@ pub enum Verdict {
 pub enum Halt {
     /// One of the batch's targets refuses it and would refuse it again.
     Refused(BatchId, TableId, Refusal),
+    /// A table refuses every row of the batch.
+    EveryRow(BatchId, TableId),
+    /// A table refuses more rows of the batch than a claim can name, and another one may have the batch already.
+    TooManyRows(BatchId, TableId),
     /// The position lies behind the end of the log.
     OutOfRange {
         /// The partition.
@@ -97,7 +109,8 @@ const PAUSE_PARTS_MIN: Duration = Duration::from_secs(1);
 /// |---|---|
 /// | not sent, overloaded, read-only, past the deadline | retry, 0.2 s doubling to 10 s |
 /// | too many parts | retry, 1 s doubling to 10 s |
-/// | access, missing, block, other | halt |
+/// | row | look for the rows |
+/// | access, missing, block, other; rows missing or doubled | halt |
 #[must_use]
 pub fn on_refusal(refusal: Refusal, attempt: u32, jitter: u128) -> Verdict {
     match refusal {
@@ -105,7 +118,13 @@ pub fn on_refusal(refusal: Refusal, attempt: u32, jitter: u128) -> Verdict {
             Verdict::Retry(pause(PAUSE_MIN, attempt, jitter))
         }
         Refusal::TooManyParts => Verdict::Retry(pause(PAUSE_PARTS_MIN, attempt, jitter)),
-        Refusal::Access | Refusal::Missing | Refusal::Block | Refusal::Other => Verdict::Halt,
+        Refusal::Row => Verdict::Isolate,
+        Refusal::Access
+        | Refusal::Missing
+        | Refusal::Block
+        | Refusal::Other
+        | Refusal::Unmended
+        | Refusal::Doubled => Verdict::Halt,
     }
 }
 
@@ -146,8 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_row_is_looked_for_however_often_it_was_refused() {
+        assert_eq!(on_refusal(Refusal::Row, 1, 0), Verdict::Isolate);
+        assert_eq!(on_refusal(Refusal::Row, u32::MAX, u128::MAX), Verdict::Isolate);
+    }
+
+    #[test]
     fn what_a_retry_cannot_mend_halts() {
-        for refusal in [Refusal::Access, Refusal::Missing, Refusal::Block, Refusal::Other] {
+        for refusal in [
+            Refusal::Access,
+            Refusal::Missing,
+            Refusal::Block,
+            Refusal::Other,
+            Refusal::Unmended,
+            Refusal::Doubled,
+        ] {
             assert_eq!(on_refusal(refusal, 1, 0), Verdict::Halt);
         }
     }

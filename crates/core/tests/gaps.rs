@@ -20,6 +20,7 @@ fn pump(gaps: GapPolicy) -> Pump {
         batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 100, bytes: 1_000_000 },
         memory: 1_000_000,
         tables: 1,
+        letters: 0,
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
@@ -141,10 +142,10 @@ fn claim() -> Claim {
         claimed_at: ServerTime(1),
         shape: 1,
         revision: String::new(),
-        sent_until: ServerTime(3_600_000),
+        ranges,
+        sent_until: ServerTime(i64::MAX),
         supersedes: Vec::new(),
         excluded: BTreeSet::new(),
-        ranges,
     });
     // As it comes back out of Kafka.
     Metadata::decode(&metadata.encode()).and_then(|metadata| metadata.claim).expect("its own encoding")

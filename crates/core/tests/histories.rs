@@ -50,6 +50,8 @@ struct Member {
     asked: Vec<Asked>,
     /// The rows of each batch at hand, by table.
     payloads: BTreeMap<BatchId, [BTreeSet<Place>; 2]>,
+    /// Batches that were built again.
+    found: BTreeSet<BatchId>,
     generation: u64,
     releasing: bool,
 }
@@ -76,6 +78,7 @@ fn policy() -> Policy {
         batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 1_000_000 },
         memory: 1_000_000,
         tables: 2,
+        letters: 0,
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
@@ -114,12 +117,13 @@ impl World {
         let effects = self.members[member].pump.step(&moment, input);
         for effect in effects {
             self.log.push(format!("    {member} -> {effect:?}"));
-            let Member { asked, payloads, .. } = &mut self.members[member];
+            let Member { asked, payloads, found, .. } = &mut self.members[member];
             match effect {
                 Effect::Commit(id, entries) => asked.push(Asked::Commit(id, entries)),
-                Effect::Insert { claim, table, deadline, .. } => {
+                Effect::Insert { claim, table, deadline, attempt } => {
                     let rows = payloads[&claim.id][usize::from(table.0)].clone();
-                    asked.push(Asked::Insert(Insert { claim, table, deadline, rows }));
+                    let again = attempt > 1 || found.contains(&claim.id);
+                    asked.push(Asked::Insert(Insert { claim, table, deadline, rows, again }));
                 }
                 Effect::AskOrigins(order, starts) => asked.push(Asked::Origins(order, starts)),
                 Effect::ReportGaps(order, gaps) => asked.push(Asked::Gaps(order, gaps)),
@@ -142,7 +146,9 @@ impl World {
                 Effect::Release(_) => self.members[member].releasing = false,
                 Effect::Rejoin => self.crash(member),
                 Effect::DropRows(_) => {}
-                Effect::Leave | Effect::Halt(_) => panic!("{effect:?}\n{}", self.log.join("\n")),
+                Effect::Leave | Effect::Halt(_) | Effect::Isolate(..) => {
+                    panic!("{effect:?}\n{}", self.log.join("\n"))
+                }
             }
         }
     }
@@ -158,6 +164,8 @@ impl World {
         for asked in std::mem::take(&mut ended.asked) {
             match asked {
                 Asked::Commit(_, entries) if current && self.random.bool() => self.store(&entries),
+                // The table was asked before it was sent.
+                Asked::Insert(insert) if self.tables.may_have_forgotten(&insert) => {}
                 Asked::Insert(insert) => self.tables.strays.push((insert, None)),
                 _ => {}
             }
@@ -176,6 +184,14 @@ impl World {
     fn land(&mut self, insert: &Insert, landing: Landing) {
         self.tables.land(insert, landing, self.now);
         self.check();
+    }
+
+    /// Others fill the window. While an insert is under way they add no more than their share of it.
+    fn flood(&mut self) {
+        let under_way = |asked: &Asked| matches!(asked, Asked::Insert(_));
+        if !self.members.iter().any(|member| member.asked.iter().any(under_way)) {
+            self.tables.flood(self.now);
+        }
     }
 
     fn check(&self) {
@@ -202,6 +218,7 @@ impl World {
                 pump: Pump::new(policy()),
                 asked: Vec::new(),
                 payloads: BTreeMap::new(),
+                found: BTreeSet::new(),
                 generation: u64::MAX,
                 releasing: false,
             };
@@ -276,6 +293,7 @@ impl World {
                     rows.retain(|(p, offset)| deleted.get(p).is_none_or(|gone| *offset >= gone.to.0));
                 }
                 self.members[member].payloads.insert(claim.id, rows);
+                self.members[member].found.insert(claim.id);
                 if !deleted.is_empty() {
                     self.step(member, Input::Deleted(claim.id, deleted));
                 }
@@ -303,6 +321,9 @@ impl World {
         let (batch, table) = (insert.claim.id, insert.table);
         if Tables::is_late(&insert, self.now) {
             return self.step(member, Input::InsertRefused(batch, table, Refusal::Deadline));
+        }
+        if self.tables.may_have_forgotten(&insert) {
+            return self.step(member, Input::TokenForgotten(batch));
         }
         let answer = match self.random.u8(..12) {
             0 => Input::InsertUnknown(batch, table),
@@ -432,6 +453,7 @@ impl World {
                 self.tables.move_stray(&mut self.random, self.now);
                 self.check();
             }
+            98 if faults => self.flood(),
             99 if faults && self.random.u8(..4) == 0 => self.now += self.random.u64(..OUTAGE),
             10 if faults && self.deletes => self.delete(),
             10..=45 => self.fetch(member),

@@ -18,6 +18,7 @@ fn pump() -> Pump {
         batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 1_000_000 },
         memory: 1_000_000,
         tables: 1,
+        letters: 0,
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),

@@ -3,9 +3,11 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::apply::Apply;
+use crate::command::audit::Audit;
 use crate::command::check::Check;
 use crate::command::dead::Dead;
 use crate::command::demo::Demo;
+use crate::command::explain::Explain;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
 
@@ -27,19 +29,15 @@ pub enum Command {
     Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means
     Check(Check),
+    /// Compare every settled offset with the rows and dead letters
+    Audit(Audit),
     /// Look at dead letters, and make rows of them after a fix
     #[command(subcommand)]
     Dead(Dead),
     /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
     Demo(Demo),
-    /// Print the page of an error code
-    #[command(
-        after_help = "Example:\n  pumphouse explain PH-0021\n\nExit codes: 0 printed, 64 no such code; the nearest ones are named"
-    )]
-    Explain {
-        /// The code: PH-0021, 0021 or 21
-        code: String,
-    },
+    /// Print the page of an error code, or say where one record went
+    Explain(Explain),
     /// Parts that only the binary itself and the project's chores call
     #[command(hide = true, subcommand)]
     Internal(Internal),

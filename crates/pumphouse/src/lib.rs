@@ -1,5 +1,6 @@
 //! The parts of the binary, in the order an event meets them.
 
+pub mod audit;
 pub mod cli;
 pub mod command;
 pub mod config;

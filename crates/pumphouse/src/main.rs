@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pumphouse::cli::{Cli, Command};
-use pumphouse::command;
+use pumphouse::command::{self, broken_pipe};
 use pumphouse::fault::{Exit, Fault};
 
 fn main() -> ExitCode {
+    broken_pipe::end_quietly();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -22,12 +23,16 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run().map(ExitCode::from),
         Command::Apply(apply) => apply.run().map(ExitCode::from),
         Command::Check(check) => Ok(check.run().into()),
+        Command::Audit(audit) => audit.run().map(ExitCode::from),
         Command::Dead(dead) => dead.run().map(ExitCode::from),
         Command::Demo(demo) => demo.run(),
-        Command::Explain { code } => Ok(command::explain::print(&code).into()),
+        Command::Explain(explain) => explain.run().map(ExitCode::from),
         Command::Internal(part) => command::internal::run(part),
     };
     outcome.unwrap_or_else(|error| {
+        if broken_pipe::is_cause_of(&error) {
+            return broken_pipe::exit();
+        }
         eprintln!("pumphouse: {error:#}");
         error.downcast_ref::<Fault>().map_or(Exit::Failed, Fault::exit).into()
     })

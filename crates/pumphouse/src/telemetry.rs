@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
+use pumphouse_core::offset::{Partition, Range};
 use tracing::Subscriber;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -35,6 +36,26 @@ pub mod event {
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
+    /// An insert waits: while another one is in doubt it could push that one's token out of the window.
+    pub const INSERT_WAITS: &str = "insert waits for another one in doubt";
+    /// A table refuses rows of a batch; what was found of them.
+    pub const ROWS_REFUSED: &str = "rows refused";
+    /// An insert that was in doubt is answered as done, and rows are missing: a killed server lost them.
+    pub const ROWS_MISSING: &str = "rows missing after a retry";
+    /// Rows that were missing after a retry are in the table.
+    pub const ROWS_MENDED: &str = "missing rows brought back";
+    /// Rows are missing after a retry because the table lets rows expire.
+    pub const ROWS_EXPIRED: &str = "missing rows have expired";
+    /// Rows of a batch are in the table more than once.
+    pub const ROWS_DOUBLED: &str = "rows are there twice";
+    /// A rollup lacks a batch: a killed server lost it.
+    pub const ROLLUP_LACKS: &str = "rollup lacks a batch";
+    /// A rollup was given a batch that it lacked.
+    pub const ROLLUP_MENDED: &str = "rollup given the batch";
+    /// Nobody can tell whether a view's target has a batch that met a killed server.
+    pub const ROLLUP_IN_DOUBT: &str = "view's target may lack a batch";
+    /// A table that missing rows went through is dropped.
+    pub const MENDING_TABLE_DROPPED: &str = "mending table dropped";
     /// Dead letters did not reach their topic; what is not acknowledged goes again.
     pub const LETTERS_RETRIED: &str = "dead letters retried";
     /// Kafka deleted records before they became rows; the gap stands in `pumphouse.gaps`.
@@ -45,6 +66,10 @@ pub mod event {
     pub const RESUMED: &str = "resumed";
     /// The line a minute.
     pub const PROGRESS: &str = "progress";
+    /// What was settled a moment ago is not what the table holds.
+    pub const AUDIT_DIFFERS: &str = "audit differs";
+    /// The table could not be asked what it holds of what was settled a moment ago.
+    pub const AUDIT_UNANSWERED: &str = "audit unanswered";
     /// The process was asked to stop and settles what is open.
     pub const DRAINING: &str = "draining";
     /// A stream stopped for a reason that needs a person.
@@ -128,12 +153,21 @@ pub struct Progress {
     pub rows: u64,
     /// Bytes of open and in-flight batches.
     pub memory_bytes: u64,
+    /// Rows that were settled and have been found in their table since the last line, or have not.
+    pub audited: u64,
+    /// Rows for which the tables could not be asked, since the last line.
+    pub unaudited: u64,
+    /// Rows that were settled and not found, since the start.
+    pub lost: u64,
+    /// Rows that were found more than once, since the start.
+    pub doubled: u64,
 }
 
 /// Logs the line a minute.
 pub fn progress(progress: &Progress) {
     let Progress { rows_per_second, lag, freshness_p50_ms, freshness_p99_ms, dead_letters, .. } = *progress;
     let Progress { filtered, missing, batches, rows, memory_bytes, .. } = *progress;
+    let Progress { audited, unaudited, lost, doubled, .. } = *progress;
     tracing::info!(
         stream = %progress.stream,
         rows_per_second,
@@ -146,6 +180,10 @@ pub fn progress(progress: &Progress) {
         batches,
         rows,
         memory_bytes,
+        audited,
+        unaudited,
+        lost,
+        doubled,
         "{}",
         event::PROGRESS
     );
@@ -159,6 +197,32 @@ pub fn start_attempt(server: &str, attempt: u32, of: u32, error: &dyn fmt::Displ
 /// Logs that records are missing for good, and where that is written down.
 pub fn gap(stream: &str, fault: &Fault) {
     tracing::error!(stream, code = fault.code.number(), error = %fault, "{}", event::GAP);
+}
+
+/// A table, a partition and the offsets in question.
+pub type Audited<'a> = (&'a str, Partition, Range);
+
+/// Logs that a table holds so many rows less than were settled.
+pub fn missing(stream: &str, of: Audited<'_>, rows: u64) {
+    differs(stream, of, (Code::RecordsMissing, format!("{rows} rows are missing")));
+}
+
+/// Logs that a table holds so many rows more than were settled.
+pub fn doubled(stream: &str, of: Audited<'_>, rows: u64) {
+    differs(stream, of, (Code::RowsDoubled, format!("{rows} rows are there more than once")));
+}
+
+fn differs(stream: &str, (table, partition, range): Audited<'_>, (code, what): (Code, String)) {
+    let fault = Fault::new(code, format!("table {table}, partition {partition}, offsets {range}"), what)
+        .then("delivery goes on")
+        .advise(format!("`pumphouse audit {stream}` names them"));
+    tracing::error!(stream, table, %partition, code = code.number(), error = %fault, "{}", event::AUDIT_DIFFERS);
+}
+
+/// Logs that a table could not be asked about so many rows.
+pub fn unaudited(stream: &str, table: &str, rows: u64, error: &dyn fmt::Display) {
+    let code = Code::AuditUnanswered.number();
+    tracing::warn!(stream, table, rows, code, %error, "{}", event::AUDIT_UNANSWERED);
 }
 
 /// Logs that a stream stopped for a reason that needs a person.

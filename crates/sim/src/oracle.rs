@@ -116,12 +116,16 @@ impl World {
             Halt::Undecidable(claim) => {
                 !self.setup.lineage || claim.ranges.keys().any(|partition| self.by_hand.contains(partition))
             }
-            Halt::Refused(..) | Halt::OutOfRange { .. } | Halt::MetadataTooLarge | Halt::GapsRefused(_) => {
-                false
-            }
+            Halt::EveryRow(..)
+            | Halt::TooManyRows(..)
+            | Halt::Refused(..)
+            | Halt::OutOfRange { .. }
+            | Halt::MetadataTooLarge
+            | Halt::GapsRefused(_) => false,
         };
         let name = match reason {
             Halt::Refused(..) => "refused",
+            Halt::EveryRow(..) | Halt::TooManyRows(..) => "refused rows",
             Halt::RecordsGone { .. } => "records gone",
             Halt::Gone { .. } => "claimed range gone",
             Halt::Shape(_) => "another shape",

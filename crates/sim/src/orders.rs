@@ -104,6 +104,7 @@ impl World {
                 self.agenda.put(self.now + away, Event::Start(index));
             }
             Effect::Halt(reason) => self.halt(index, &reason),
+            Effect::Isolate(..) => unreachable!("this ClickHouse refuses no single row"),
         }
     }
 

@@ -84,6 +84,7 @@ impl Setup {
             },
             memory: 1_000_000,
             tables: self.shape.targets,
+            letters: 0,
             shape,
             revision: "r".into(),
             insert_timeout: Duration::from_millis(self.insert_timeout),

@@ -162,7 +162,11 @@ impl<'a> Catalogue<'a> {
         Ok(query.rows::<Typed>().await?.into_iter().map(|row| (row.name, row.column_type)).collect())
     }
 
-    async fn of_table<T: DeserializeOwned>(&self, sql: &str, name: &TableName) -> Result<Vec<T>, QueryError> {
+    pub(super) async fn of_table<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        name: &TableName,
+    ) -> Result<Vec<T>, QueryError> {
         let query = self.client.query(sql).at(self.url_index);
         query.param("database", &name.database).param("table", &name.table).rows().await
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{
-    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Outcome, Policy, Pump, Purpose,
-    TableId, Work,
+    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Isolating, Outcome, Policy, Pump,
+    Purpose, TableId, Work,
 };
 use crate::batch::{CloseReason, Filled, Open};
 use crate::claim::{BatchId, Claim, Metadata};
@@ -36,7 +36,7 @@ impl Pump {
     pub(super) fn close_reason(&self, now: Time) -> Option<CloseReason> {
         match self.drain {
             Some(_) => (!self.open.is_empty()).then_some(CloseReason::Drain),
-            None => self.open.close_reason(now, &self.policy.batch),
+            None => self.open.close_reason(now, &self.batch_policy()),
         }
     }
 
@@ -75,10 +75,11 @@ impl Pump {
     }
 
     pub(super) fn in_flight_of(&self, claim: Claim, outcome: Outcome, bytes: u64) -> InFlight {
-        let first = Attempt { count: 1, again_at: Some(Time::default()) };
-        let pending = (0..self.policy.tables).map(|table| (TableId(table), first)).collect();
+        // What somebody else claimed, somebody else may have sent.
         let in_doubt = outcome == Outcome::Resent;
-        InFlight { claim, outcome, bytes, in_doubt, pending }
+        let first = Attempt { count: 1, in_doubt, ..Attempt::default() };
+        let pending = (0..self.policy.tables).map(|table| (TableId(table), first)).collect();
+        InFlight { claim, outcome, bytes, pending, isolating: Isolating::No }
     }
 
     /// The claim at its `from` on every partition, on top of what `settled` will have made of them.
@@ -114,7 +115,7 @@ impl Pump {
             owned.committed = offset;
             owned.next = owned.next.max(offset);
             owned.metadata = metadata;
-            if !matches!(purpose, Purpose::Replace(_)) {
+            if !matches!(purpose, Purpose::Replace(_) | Purpose::Revise(_)) {
                 owned.stage = Stage::Fetching;
             }
         }
@@ -122,6 +123,8 @@ impl Pump {
             Purpose::Mark | Purpose::Pass => {}
             Purpose::Affirm(begins) => self.report_gaps(&begins, out),
             Purpose::Skip => self.skipped(out),
+            Purpose::Revise(in_flight) => self.revised(in_flight, out),
+            Purpose::Unclaim(batch) => self.unclaimed(batch, out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),
             Purpose::Replace(claim) => self.replaced(claim, out),
             Purpose::Claim(in_flight) => self.start_insert(in_flight, moment, out),
@@ -160,25 +163,34 @@ impl Pump {
     /// Sends the batch to every table. The claim is stored: only from here on may a row land.
     pub(super) fn start_insert(&mut self, in_flight: InFlight, moment: &Moment, out: &mut Vec<Effect>) {
         self.work = Work::Inserting(in_flight);
-        self.send_what_is_due(moment, out);
+        self.send_next_targets(moment, out);
     }
 
-    /// Sends the batch to every table that waits for it; a claim that is too old for that is replaced.
-    fn send_what_is_due(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &mut self.work else { return };
-        let last = in_flight.claim.sent_until;
-        let last = last.min(in_flight.claim.claimed_at.after(send_for(&self.policy)));
-        let (claim, deadline) = (&in_flight.claim, last.min(moment.server.after(self.policy.insert_timeout)));
-        let due = |attempt: &Attempt| attempt.again_at.is_some_and(|at| moment.now >= at);
-        let mut due = in_flight.pending.iter_mut().filter(|(_, attempt)| due(attempt)).peekable();
-        if due.peek().is_some() && moment.server >= last {
-            return self.outgrown(moment, out);
+    /// Sends what is pending: to the tables first, and where all of them are done, to where the dead letters go.
+    pub(super) fn send_next_targets(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &self.work else { unreachable!("only an inserting lane sends") };
+        let pending = || in_flight.pending.keys().copied();
+        let tables: Vec<TableId> = pending().filter(|target| self.policy.is_table(*target)).collect();
+        let targets = if tables.is_empty() { pending().collect() } else { tables };
+        for target in targets {
+            if !self.stopped && matches!(self.work, Work::Inserting(_)) {
+                self.send_insert(target, moment, out);
+            }
         }
-        for (table, attempt) in due {
-            attempt.again_at = None;
-            let (claim, table, attempt) = (claim.clone(), *table, attempt.count);
-            out.push(Effect::Insert { claim, table, deadline, attempt });
+    }
+
+    pub(super) fn send_insert(&mut self, table: TableId, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &self.work else { unreachable!("only an inserting lane sends") };
+        let last = in_flight.claim.sent_until.min(self.sent_until(in_flight.claim.claimed_at));
+        if moment.server >= last {
+            return self.outgrown(table, moment, out);
         }
+        let Work::Inserting(in_flight) = &mut self.work else { unreachable!("looked at above") };
+        let attempt = in_flight.pending.get_mut(&table).expect("a table is pending until it is done");
+        (attempt.again_at, attempt.is_sent) = (None, true);
+        let (attempt, claim) = (attempt.count, in_flight.claim.clone());
+        let deadline = last.min(moment.server.after(self.policy.insert_timeout));
+        out.push(Effect::Insert { claim, table, deadline, attempt });
     }
 
     pub(super) fn inserted(
@@ -189,12 +201,16 @@ impl Pump {
         out: &mut Vec<Effect>,
     ) {
         let Some(in_flight) = self.inserting(batch) else { return };
-        in_flight.in_doubt = true;
         in_flight.pending.remove(&table);
         if in_flight.pending.is_empty() {
-            let outcome = in_flight.outcome;
+            let (outcome, held_refused) = (in_flight.outcome, !in_flight.claim.excluded.is_empty());
+            self.regain_rows(held_refused);
             let next = self.close_reason(moment.now).filter(|_| self.open.filled().rows > 0);
             self.settle(batch, outcome, next.map(|reason| (reason, moment)), out);
+        } else if in_flight.isolating != Isolating::No {
+            self.act_on_isolation(moment, out);
+        } else if in_flight.pending.values().all(Attempt::is_held) {
+            self.send_next_targets(moment, out);
         }
     }
 
@@ -221,13 +237,18 @@ impl Pump {
         self.commit(entries, Purpose::Settle { batch, outcome, next }, out);
     }
 
-    pub(super) fn insert_unknown(&mut self, batch: BatchId, table: TableId, moment: &Moment) {
+    pub(super) fn insert_unknown(
+        &mut self,
+        batch: BatchId,
+        table: TableId,
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(in_flight) = self.inserting(batch) else { return };
-        in_flight.in_doubt = true;
         if let Some(attempt) = in_flight.pending.get_mut(&table) {
-            let pause = verdict::pause_in_doubt(attempt.count, moment.entropy);
-            *attempt =
-                Attempt { count: attempt.count.saturating_add(1), again_at: Some(moment.now.after(pause)) };
+            attempt.in_doubt = true;
+            attempt.wait(verdict::pause_in_doubt(attempt.count, moment.entropy), moment.now);
+            self.act_on_isolation(moment, out);
         }
     }
 
@@ -242,9 +263,10 @@ impl Pump {
         let Some(attempt) = in_flight.pending.get_mut(&table) else { return };
         match verdict::on_refusal(refusal, attempt.count, moment.entropy) {
             Verdict::Retry(pause) => {
-                let again_at = Some(moment.now.after(pause));
-                *attempt = Attempt { count: attempt.count.saturating_add(1), again_at };
+                attempt.wait(pause, moment.now);
+                self.act_on_isolation(moment, out);
             }
+            Verdict::Isolate => self.isolate(table, moment, out),
             Verdict::Halt => self.halt(Halt::Refused(batch, table, refusal), out),
         }
     }
@@ -260,12 +282,21 @@ impl Pump {
                     *counted = tries;
                 }
             }
-            Work::Inserting(_) => self.send_what_is_due(moment, out),
+            Work::Inserting(in_flight) if in_flight.isolating == Isolating::No => {
+                let pending = in_flight.pending.iter();
+                let tables: Vec<TableId> =
+                    pending.filter(|(_, a)| due(a.again_at)).map(|(t, _)| *t).collect();
+                for table in tables {
+                    if !self.stopped && matches!(self.work, Work::Inserting(_)) {
+                        self.send_again(table, moment, out);
+                    }
+                }
+            }
             _ => {}
         }
     }
 
-    fn inserting(&mut self, batch: BatchId) -> Option<&mut InFlight> {
+    pub(super) fn inserting(&mut self, batch: BatchId) -> Option<&mut InFlight> {
         match &mut self.work {
             Work::Inserting(in_flight) if in_flight.claim.id == batch => Some(in_flight),
             _ => None,

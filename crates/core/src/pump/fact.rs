@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::batch::{CloseReason, Filled};
 use crate::claim::{BatchId, Claim, Metadata};
 use crate::gap::{Gaps, GapsAnswer, Origin};
+use crate::isolation::Isolation;
 use crate::lane::Stored;
 use crate::moment::{ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
@@ -76,12 +77,18 @@ pub enum Input {
     Probed(BatchId, Option<bool>),
     /// What a survey found out about a batch.
     Surveyed(BatchId, Survey),
+    /// So much came into a table since the claim was made that its token may be forgotten there.
+    TokenForgotten(BatchId),
     /// The insert is done.
     Inserted(BatchId, TableId),
     /// The insert may or may not be done.
     InsertUnknown(BatchId, TableId),
     /// Nothing of the insert landed, proven.
     InsertRefused(BatchId, TableId, Refusal),
+    /// The insert failed by an error that a row may be at fault for, and it may or may not be done.
+    InsertSuspect(BatchId, TableId),
+    /// Which rows of the batch this table refuses.
+    Isolated(BatchId, TableId, Isolation),
     /// The next position of a partition lies outside its log, which holds `[low, high)`.
     OutOfRange {
         /// The partition.
@@ -128,6 +135,8 @@ pub enum Effect {
         /// Counted from 1.
         attempt: u32,
     },
+    /// Find out which rows of the claim the table refuses, without storing any.
+    Isolate(Claim, TableId),
     /// The batch is in every table and the offsets are past it, or it is somebody else's now.
     Forget(BatchId, Outcome),
     /// Read what Kafka holds for all partitions of the claim.

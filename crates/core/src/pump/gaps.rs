@@ -127,6 +127,12 @@ impl Pump {
         ranges: BTreeMap<Partition, Range>,
         out: &mut Vec<Effect>,
     ) {
+        if let Some((partition, range)) = ranges.first_key_value()
+            && self.reads_again(batch)
+        {
+            // The next owner finds the claim and reports what is missing of it.
+            return self.halt(Halt::Gone { batch, partition: *partition, range: *range }, out);
+        }
         let recovering = matches!(&self.work, Work::Recovering(claim, _) if claim.id == batch);
         match (recovering, ranges.first_key_value()) {
             (false, _) | (true, None) => {}
@@ -149,7 +155,7 @@ impl Pump {
 
     fn report(&mut self, gaps: Gaps, then: AfterReport, out: &mut Vec<Effect>) {
         let id = self.next_order();
-        let attempt = Attempt { count: 1, again_at: None };
+        let attempt = Attempt { count: 1, ..Attempt::default() };
         self.work = Work::Reporting(Report { id, gaps, then, attempt });
         self.send_report(out);
     }
@@ -185,11 +191,10 @@ impl Pump {
             GapsAnswer::Unknown => verdict::pause_in_doubt(count, moment.entropy),
             GapsAnswer::Refused(refusal) => match verdict::on_refusal(refusal, count, moment.entropy) {
                 Verdict::Retry(pause) => pause,
-                Verdict::Halt => return self.halt(Halt::GapsRefused(refusal), out),
+                Verdict::Isolate | Verdict::Halt => return self.halt(Halt::GapsRefused(refusal), out),
             },
         };
-        let again_at = Some(moment.now.after(pause));
-        report.attempt = Attempt { count: count.saturating_add(1), again_at };
+        report.attempt.wait(pause, moment.now);
     }
 
     fn after_report(&mut self, moment: &Moment, out: &mut Vec<Effect>) {

@@ -35,10 +35,14 @@ impl Pump {
             // Nobody supersedes what may still be sent, so that it landed whole or was never whole.
             Fate::Unclear if moment.server < claim.sent_until => out.push(Effect::Probe(claim)),
             Fate::Unclear | Fate::Undecidable => {
+                let claim = as_first_has_it(claim, stored);
                 self.supersede(claim.clone(), Halt::Undecidable(Box::new(claim)), moment, out);
             }
-            Fate::Superseded => self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out),
-            Fate::Resend => self.order_rebuild(claim, moment, out),
+            Fate::Superseded => {
+                let claim = as_first_has_it(claim, stored);
+                self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
+            }
+            Fate::Resend => self.order_rebuild(as_first_has_it(claim, stored), moment, out),
         }
     }
 
@@ -50,7 +54,8 @@ impl Pump {
         } else if moment.server >= last {
             self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
         } else {
-            out.push(Effect::Rebuild(claim));
+            out.push(Effect::Rebuild(claim.clone()));
+            self.work = Work::Recovering(claim, Maker::Others);
         }
     }
 
@@ -72,6 +77,9 @@ impl Pump {
     }
 
     pub(super) fn rebuilt(&mut self, batch: BatchId, filled: Filled, moment: &Moment, out: &mut Vec<Effect>) {
+        if self.rebuilt_without(batch, moment, out) {
+            return;
+        }
         let Work::Recovering(claim, maker) = &self.work else { return };
         if claim.id != batch {
             return;
@@ -82,7 +90,7 @@ impl Pump {
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {
-        if self.recovering(batch).is_some() {
+        if self.recovering(batch).is_some() || self.reads_again(batch) {
             self.halt(Halt::Gone { batch, partition, range }, out);
         }
     }
@@ -108,5 +116,16 @@ impl Pump {
             Work::Recovering(claim, _) if claim.id == batch => Some(claim.clone()),
             _ => None,
         }
+    }
+}
+
+/// The claim with the exclusions that its first partition carries: a commit that excludes rows may have been applied to
+/// only some partitions, or go to those of one owner only.
+fn as_first_has_it(claim: Claim, stored: &BTreeMap<Partition, Stored>) -> Claim {
+    let first = claim.ranges.keys().next().and_then(|first| stored.get(first)?.metadata.as_ref());
+    let carried = first.and_then(|metadata| metadata.claim.as_ref()).filter(|carried| carried.id == claim.id);
+    match carried {
+        Some(carried) => Claim { excluded: carried.excluded.clone(), ..claim },
+        None => claim,
     }
 }

@@ -3,6 +3,7 @@
 //! | what is known of the batch | then |
 //! |---|---|
 //! | ours alone, and proven not to have landed | claimed again at once: same ranges, new identity and time |
+//! | the window may have forgotten its token | superseded like one that is too old |
 //! | anybody may still insert it | wait until its last deadline, an insert's time and a margin are over |
 //! | an insert of it still runs, or the clock says otherwise | look again after a while |
 //! | nobody can insert it, and the tables tell what of it they hold | a claim that supersedes it; its rows are those that no table holds |
@@ -13,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Effect, Maker, Outcome, Pump, Purpose, Survey, Work};
+use super::{Effect, Maker, Outcome, Pump, Purpose, Survey, TableId, Work};
 use crate::claim::{BatchId, Claim, Excluded, SUPERSEDES_MAX, Superseded};
 use crate::lane::Stage;
 use crate::moment::Moment;
@@ -26,16 +27,15 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Pump {
     /// Replaces the batch at hand, which is too old to be sent: at once where nothing of it can have landed.
-    pub(super) fn outgrown(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &mut self.work else {
-            unreachable!("only what is inserted grows too old")
-        };
+    pub(super) fn outgrown(&mut self, table: TableId, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &mut self.work else { return };
         let claim = in_flight.claim.clone();
-        if in_flight.pending.values().any(|attempt| attempt.again_at.is_none()) {
+        let pending = &mut in_flight.pending;
+        if pending.values().any(|attempt| attempt.is_sent) {
             // An answer is still to come, and may settle it.
-            let later = Some(moment.now.after(LOOK_AGAIN_AFTER));
-            let waiting = in_flight.pending.values_mut().filter(|attempt| attempt.again_at.is_some());
-            return waiting.for_each(|attempt| attempt.again_at = later);
+            let attempt = pending.get_mut(&table).expect("a table is pending until it is done");
+            attempt.again_at = Some(moment.now.after(LOOK_AGAIN_AFTER));
+            return;
         }
         if self.is_untouched() {
             return self.reclaim(claim.excluded, moment, out);
@@ -43,15 +43,23 @@ impl Pump {
         self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
     }
 
+    /// Sends the batch at hand no more: a retry could double its rows.
+    pub(super) fn token_forgotten(&mut self, batch: BatchId, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &self.work else { return };
+        if in_flight.claim.id == batch {
+            let claim = in_flight.claim.clone();
+            self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
+        }
+    }
+
     /// Whether nothing of a batch can have landed by anybody: no insert of it is under way or was in doubt, and no
     /// other lane ever owned a partition of it.
     pub(super) fn is_untouched(&self) -> bool {
         let Work::Inserting(in_flight) = &self.work else { return false };
-        let claim = &in_flight.claim;
-        let ours = |owned: &crate::lane::Owned| owned.carries(claim.id) && owned.stage == Stage::Fetching;
-        !in_flight.in_doubt
-            && in_flight.pending.values().all(|attempt| attempt.again_at.is_some())
-            && claim.ranges.keys().all(|partition| self.owned.get(partition).is_some_and(ours))
+        let pending = &in_flight.pending;
+        pending.len() == usize::from(self.policy.tables)
+            && pending.values().all(|attempt| !attempt.is_sent && !attempt.in_doubt)
+            && self.is_lone()
     }
 
     /// Claims the batch at hand again, without the rows of `excluded`: same ranges, new identity and time. Only for

@@ -23,6 +23,8 @@ pub struct Insert {
     pub table: TableId,
     pub deadline: ServerTime,
     pub rows: BTreeSet<Place>,
+    /// Whether another one like it may have been sent before.
+    pub again: bool,
 }
 
 /// What becomes of an insert that the server takes.
@@ -39,6 +41,8 @@ pub struct Tables {
     tokens: BTreeMap<(BatchId, TableId, u64), u64>,
     /// The times of the batches that brought a row.
     rows: BTreeMap<(Place, TableId), Vec<ServerTime>>,
+    /// When others pushed all tokens out of the window.
+    flooded_at: u64,
     /// Inserts that nobody waits for, and when the server began to carry them out.
     pub strays: Vec<(Insert, Option<u64>)>,
 }
@@ -60,6 +64,19 @@ impl Tables {
         let mut rows = Self::rows_of(claim);
         rows.retain(|place| !held(place));
         rows
+    }
+
+    /// Others insert so much that every token is forgotten; not while an insert may still land that nobody asks for.
+    pub fn flood(&mut self, now: u64) {
+        if self.strays.is_empty() {
+            self.tokens.clear();
+            self.flooded_at = now;
+        }
+    }
+
+    /// Whether the table would say that an insert's token may be forgotten, asked before it is sent again.
+    pub fn may_have_forgotten(&self, insert: &Insert) -> bool {
+        insert.again && i64::try_from(self.flooded_at).expect("small") > insert.claim.claimed_at.0
     }
 
     pub fn is_late(insert: &Insert, now: u64) -> bool {

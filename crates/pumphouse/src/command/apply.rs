@@ -208,8 +208,11 @@ impl<S: FnMut(&str)> Work<'_, S> {
 
     async fn rollup(&mut self, rollup: &RollupSpec, live: &LiveTables) -> anyhow::Result<()> {
         let target = format!("table {}", quote::table(&rollup.database, &rollup.target));
+        let is_there = live.contains_key(&(rollup.database.clone(), rollup.target.clone()));
+        let counts_rows = !is_there || self.counts_rows(rollup).await?;
+        let rollup = &RollupSpec { counts_rows, ..rollup.clone() };
         let columns = described(self.client, rollup).await?;
-        if live.contains_key(&(rollup.database.clone(), rollup.target.clone())) {
+        if is_there {
             self.exists(&target);
             for difference in self.target_differences(rollup, &columns).await? {
                 self.differs(difference);
@@ -234,15 +237,24 @@ impl<S: FnMut(&str)> Work<'_, S> {
         Ok(())
     }
 
+    /// Whether a target that is there counts its rows; those from before do not, and stay as they are.
+    async fn counts_rows(&self, rollup: &RollupSpec) -> anyhow::Result<bool> {
+        Ok(self.live_columns(rollup).await?.iter().any(|(name, _)| name == ddl::ROLLUP_ROWS))
+    }
+
+    async fn live_columns(&self, rollup: &RollupSpec) -> anyhow::Result<Columns> {
+        let sql = "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}";
+        let query = self.client.query(sql).param("database", &rollup.database).param("table", &rollup.target);
+        Ok(query.rows::<Typed>().await?.into_iter().map(Typed::pair).collect())
+    }
+
     /// What the target's columns are, where they are not what the view writes.
     async fn target_differences(
         &self,
         rollup: &RollupSpec,
         columns: &[(String, String)],
     ) -> anyhow::Result<Vec<String>> {
-        let sql = "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}";
-        let query = self.client.query(sql).param("database", &rollup.database).param("table", &rollup.target);
-        let live: Columns = query.rows::<Typed>().await?.into_iter().map(Typed::pair).collect();
+        let live = self.live_columns(rollup).await?;
         let target = quote::table(&rollup.database, &rollup.target);
         let missing = columns.iter().filter(|column| !live.contains(column));
         Ok(missing

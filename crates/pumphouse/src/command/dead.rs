@@ -10,6 +10,10 @@ mod text;
 
 use clap::Subcommand;
 
+pub(super) use options::time;
+pub(super) use replay::{Progress as Line, replay_ground};
+pub(super) use text::{aligned, time as shown_time};
+
 use crate::fault::Exit;
 
 /// The parts of `dead`.

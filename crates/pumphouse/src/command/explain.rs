@@ -1,9 +1,59 @@
-//! `pumphouse explain <code>`: the page of an error code, or the codes that may have been meant.
-//! Reads no configuration and no server.
+//! `pumphouse explain`: the page of an error code, or the codes that may have been meant; or where one record went,
+//! which `place` shows.
+
+mod place;
 
 use std::fmt;
 
+use super::configuration::ConfigurationFile;
 use crate::fault::{Code, Exit};
+
+/// Print the page of an error code, or say where one record went
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pumphouse explain PH-0021
+  pumphouse explain requests 3 1207
+  pumphouse explain requests 3 1207 --json | jq .fate
+
+A code is written PH-0021, 0021 or 21. For a record, Kafka and the tables are asked, and nothing is changed.
+
+Exit codes: 0 explained, 1 it did not work, 2 the record is lost or doubled, \
+64 no such code (the nearest ones are named), stream or partition, 65 configuration, 69 a server was not reached.")]
+pub struct Explain {
+    /// An error code; or a stream, a partition and an offset
+    #[arg(required = true, num_args = 1..=3, value_names = ["CODE|STREAM", "PARTITION", "OFFSET"])]
+    what: Vec<String>,
+    #[command(flatten)]
+    file: ConfigurationFile,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    /// Prints what was asked for.
+    ///
+    /// # Errors
+    /// When a server does not answer or refuses.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        match self.what.as_slice() {
+            [code] => Ok(print(code)),
+            [stream, partition, offset] => match (partition.parse(), offset.parse()) {
+                (Ok(partition), Ok(offset)) => {
+                    place::explain(&self.file, (stream, partition, offset), self.json)
+                }
+                _ => Ok(usage()),
+            },
+            _ => Ok(usage()),
+        }
+    }
+}
+
+fn usage() -> Exit {
+    eprintln!("an error code, or a stream, a partition and an offset: pumphouse explain requests 3 1207");
+    Exit::Usage
+}
 
 /// How many codes are offered for one that does not exist.
 const NEAR_MAX: usize = 5;
@@ -38,8 +88,7 @@ pub fn explain(code: &str) -> Result<String, UnknownCode> {
 }
 
 /// Prints the page, or what may have been meant.
-#[must_use]
-pub fn print(code: &str) -> Exit {
+fn print(code: &str) -> Exit {
     match explain(code) {
         Ok(page) => {
             println!("{page}");

@@ -1,6 +1,8 @@
 //! The subcommands, one file each; nothing below them knows the command line.
 
 pub mod apply;
+pub mod audit;
+pub mod broken_pipe;
 pub mod check;
 pub mod configuration;
 mod counted;

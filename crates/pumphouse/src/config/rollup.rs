@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use pumphouse_clickhouse::ddl::ROLLUP_ROWS;
 use pumphouse_core::schema::ColumnType;
 
 use super::column::is_identifier;
@@ -37,10 +38,15 @@ fn read(entry: &Entry, above: &str, stream: &Section<'_>, columns: Option<&[Colu
     let metrics = metrics(&rollup);
     let (every, time) = every?;
     let (dimensions, metrics) = (dimensions?, metrics?);
-    let taken = |name: &String| *name == time || dimensions.contains(name);
+    let taken = |name: &str| name == time || dimensions.iter().any(|dimension| dimension == name);
     if let Some((name, _)) = metrics.iter().find(|(name, _)| taken(name)) {
         let (place, path) = (rollup.place_of("metrics"), Walk::join(&rollup.key_path("metrics"), name));
         rollup.walk.mistake(place, &path, "is also the time or a dimension", "give the metric another name");
+        return None;
+    }
+    if taken(ROLLUP_ROWS) || metrics.iter().any(|(name, _)| name == ROLLUP_ROWS) {
+        let what = format!("`{ROLLUP_ROWS}` is where a rollup counts its own rows");
+        rollup.walk.mistake(entry.place, &rollup.key_path("metrics"), what, "use another name");
         return None;
     }
     Some(Rollup { name: entry.name.clone(), every, time, dimensions, metrics })

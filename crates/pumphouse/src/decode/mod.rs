@@ -3,7 +3,7 @@
 //!
 //! `record` comes in, `split` takes a message apart, `json_schema` judges a record where the stream has a schema,
 //! `route` says which tables take it, `open_batch` keeps it in their `table_rows`: `json` walks it by the `plan`,
-//! `column` holds the values. `reject` says why not, `dead_letter` keeps what was refused.
+//! `column` holds the values. `reject` says why not, `dead_letter` keeps what was refused, `set_aside` what an audit found to be gone.
 
 mod column;
 mod dead_letter;
@@ -16,6 +16,7 @@ mod record;
 mod reject;
 mod rest;
 mod route;
+mod set_aside;
 mod split;
 mod table_rows;
 mod time;
@@ -23,9 +24,10 @@ mod utf8;
 mod zone;
 
 pub use dead_letter::dead_letter_columns;
-pub use open_batch::{Again, ColumnFault, Counts, OpenBatch, Sealed, Tried};
+pub use open_batch::{Again, ColumnFault, Counts, LeftOut, OpenBatch, RowPlace, Sealed, Tried};
 pub use record::{Headers, NoHeaders, Pushed, Record};
 pub use reject::{Code, Reject};
+pub use set_aside::SetAside;
 pub use table_rows::table_columns;
 
 #[cfg(test)]

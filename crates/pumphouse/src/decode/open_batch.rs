@@ -2,6 +2,7 @@
 //! where and that one bad for a table is a dead letter for that table; when the batch closes is not its business.
 
 mod again;
+mod left_out;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -19,6 +20,7 @@ use super::utf8;
 use crate::config::settings::{Stream, Tombstones, Values};
 
 pub use again::{Again, Tried};
+pub use left_out::{LeftOut, RowPlace};
 
 /// A way to take a message apart.
 type Split = fn(&[u8], &mut Vec<Range<usize>>) -> Result<(), Fault>;
@@ -93,6 +95,8 @@ pub struct OpenBatch {
     scratch: Vec<u8>,
     /// Where the records of the message in hand are.
     parts: Vec<Range<usize>>,
+    /// Rows that ClickHouse refuses; only where a batch is built again without them.
+    left_out: Option<LeftOut>,
 }
 
 impl OpenBatch {
@@ -119,6 +123,7 @@ impl OpenBatch {
             others: BTreeMap::new(),
             scratch: Vec::new(),
             parts: Vec::new(),
+            left_out: None,
         })
     }
 
@@ -147,6 +152,10 @@ impl OpenBatch {
         let mut pushed = Pushed::Row;
         for number in 0..self.tables.len() {
             if tables & (1 << number) == 0 {
+                continue;
+            }
+            if let Some(fault) = self.refused_by_the_server(number, place) {
+                pushed = self.refuse(record, (payload, index), Some(number), fault);
                 continue;
             }
             if let Err(fault) = self.tables[number].push(payload, place, &mut self.scratch) {

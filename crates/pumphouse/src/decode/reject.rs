@@ -14,6 +14,8 @@ const NUMBER_BYTES_MAX: usize = 45;
 /// The kinds of reject, each with a page in `docs/errors/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
+    /// PH-0060: a record that should be there and is not, set aside by an audit to be replayed.
+    Missing,
     /// PH-0100: the payload is not JSON.
     NotJson,
     /// PH-0101: a field without a default is missing.
@@ -56,6 +58,8 @@ pub enum Code {
     NotAnArray,
     /// PH-0120: fails the stream's JSON Schema.
     SchemaFailed,
+    /// PH-0121: ClickHouse refuses the row.
+    RowRefused,
 }
 
 impl Code {
@@ -63,6 +67,7 @@ impl Code {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Missing => "PH-0060",
             Self::NotJson => "PH-0100",
             Self::FieldMissing => "PH-0101",
             Self::Null => "PH-0102",
@@ -84,6 +89,7 @@ impl Code {
             Self::TooLarge => "PH-0118",
             Self::NotAnArray => "PH-0119",
             Self::SchemaFailed => "PH-0120",
+            Self::RowRefused => "PH-0121",
         }
     }
 

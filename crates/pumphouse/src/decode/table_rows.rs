@@ -94,6 +94,13 @@ impl TableRows {
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
 
+    /// Partition, offset and place in the message of each row.
+    pub(super) fn places(&self) -> Vec<(u32, u64, u32)> {
+        let index = |row: usize| self.indexes.as_ref().map_or(0, |indexes| indexes[row]);
+        let places = self.partitions.iter().zip(&self.offsets).enumerate();
+        places.map(|(row, (partition, offset))| (*partition, *offset, index(row))).collect()
+    }
+
     /// Rows held.
     pub(super) fn rows(&self) -> usize {
         self.partitions.len()

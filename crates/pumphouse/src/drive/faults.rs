@@ -14,6 +14,7 @@ use crate::decode::ColumnFault;
 use crate::fault::{Code, Fault};
 use crate::sink::gaps::Reported;
 use crate::sink::insert;
+use crate::sink::target::Target;
 use crate::source::kafka::properties::group;
 
 /// Ranges of a claim that a message names; the rest is counted.
@@ -21,12 +22,17 @@ const RANGES_SHOWN_MAX: usize = 8;
 
 /// Why the stream's lane halted, for people. Targets from number `tables` on are no tables.
 #[must_use]
-pub(super) fn halted(shared: &Shared, reason: &Halt) -> Fault {
+pub(super) fn halted(shared: &Shared, reason: &Halt, said: Option<&str>) -> Fault {
     let (stream, tables) = (&shared.stream, shared.sink.targets.len());
     let on = format!("stream `{}`", stream.name);
     match reason {
         Halt::Refused(batch, target, _) if usize::from(target.0) >= tables => letters_refused(stream, batch),
         Halt::Refused(batch, _, refusal) => refused(stream, *refusal, &batch.to_string()),
+        Halt::EveryRow(batch, table) | Halt::TooManyRows(batch, table) => {
+            let table = shared.sink.targets.get(usize::from(table.0)).map(Target::name).unwrap_or_default();
+            let every = matches!(reason, Halt::EveryRow(..));
+            rows_refused(&table, *batch, every, said.unwrap_or("its answer is in the log above"))
+        }
         Halt::OutOfRange { partition, missing } => Fault::new(
             Code::OffsetOutOfRange,
             format!("topic `{}`, partition {partition}", stream.topic),
@@ -134,6 +140,25 @@ fn refused(stream: &Stream, refusal: Refusal, batch: &str) -> Fault {
         on,
         format!("ClickHouse refused batch {batch} and would refuse it again; its answer is in the log above"),
     )
+}
+
+/// A table that refuses more than single rows.
+fn rows_refused(table: &str, batch: BatchId, every: bool, said: &str) -> Fault {
+    let (what, advice) = if every {
+        (
+            format!("it refuses every row of batch {batch}: {said}"),
+            "correct the constraint, the default or what is sent, then start again: the batch is still claimed",
+        )
+    } else {
+        (
+            format!(
+                "it refuses more rows of batch {batch} than one batch can leave out, and other tables may have the batch: {said}"
+            ),
+            "drop the constraint until the batch has landed, or correct it, then start again; lower batch.rows if \
+             so many rows stay bad",
+        )
+    };
+    Fault::new(Code::TableRefusesRows, format!("insert into `{table}`"), what).advise(advice)
 }
 
 fn letters_refused(stream: &Stream, batch: &BatchId) -> Fault {

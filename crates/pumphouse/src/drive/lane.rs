@@ -16,7 +16,7 @@ use pumphouse_core::claim::BatchId;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition};
-use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump};
+use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump, TableId};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
@@ -24,12 +24,14 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
 use super::gaps::Ends;
+use super::isolate::Refused;
 use super::report::LaneReport;
-use super::{faults, ready};
+use super::{crash, faults, ready};
 use crate::config::settings::{Settings, Stream};
 use crate::decode::{OpenBatch, Sealed};
 use crate::fault::{Code, Fault};
 use crate::sink::insert::Sink;
+use crate::sink::isolate::Found;
 use crate::sink::payload::Payload;
 use crate::source::kafka::membership::{Event, Membership};
 use crate::telemetry::event;
@@ -75,7 +77,7 @@ impl Shared {
     /// What was sealed, on its way to the stream's targets.
     pub(super) fn payload(&self, sealed: Sealed, times: Vec<(i64, u64)>) -> Payload {
         let compression = ready::compression(self.settings.clickhouse.compression);
-        Payload::new(sealed, times, compression, &self.stream.dead_letters)
+        Payload::new(sealed, times, compression, &self.stream.dead_letters).partitioned_by(&self.sink.targets)
     }
 }
 
@@ -89,6 +91,8 @@ pub enum Answer {
     Ends(Ends),
     /// A claimed batch, built again.
     Rebuilt(BatchId, Arc<Payload>, Filled),
+    /// What was found of the rows that a table refuses.
+    Isolated(BatchId, TableId, Box<Found>),
     /// What was to answer panicked.
     Broken,
     /// The process wants the lane to settle what is open and leave until then.
@@ -174,6 +178,7 @@ pub struct Lane {
     pub(super) times: Vec<(i64, u64)>,
     pub(super) strays: BTreeMap<Partition, VecDeque<OwnedMessage>>,
     pub(super) payloads: BTreeMap<BatchId, Arc<Payload>>,
+    pub(super) refused: Arc<Refused>,
     pub(super) commit: Option<(CommitId, Time)>,
     pub(super) mailbox: Mailbox,
     pub(super) report: Arc<LaneReport>,
@@ -218,6 +223,7 @@ impl Lane {
             times: Vec::new(),
             strays: BTreeMap::new(),
             payloads: BTreeMap::new(),
+            refused: Arc::default(),
             commit: None,
             mailbox,
             report,
@@ -276,6 +282,7 @@ impl Lane {
 
     fn begin_release(&mut self, partitions: BTreeSet<Partition>) {
         tracing::info!(stream = %self.shared.stream.name, ?partitions, "{}", event::REVOKED);
+        crash::reached(crash::Point::Revoking);
         let until = self.shared.clock.now().after(self.shared.revoke_wait);
         self.step(Input::Revoking { partitions, until });
     }
@@ -366,6 +373,7 @@ impl Lane {
                 _ if epoch != self.mailbox.epoch => {}
                 Answer::Broken => self.end = Some(End::Broken),
                 Answer::Fact(input) => self.step(input),
+                Answer::Isolated(batch, table, found) => self.isolated(batch, table, *found),
                 Answer::Assigned(stored) => self.accept(stored),
                 Answer::Ends(ends) => self.ends_known(&ends),
                 Answer::Rebuilt(batch, payload, filled) => {

@@ -1,8 +1,11 @@
 //! Carries out what the core orders: threads, clocks, channels. Decides nothing about delivery.
 
+mod audit;
 pub mod clock;
+pub mod crash;
 mod faults;
 mod gaps;
+mod isolate;
 pub mod lane;
 mod orders;
 pub mod process;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
 
+use super::crash::{self, Point};
 use super::faults;
+use super::isolate::{Refused, left_out};
 use super::lane::{Answer, End, Lane, Mailbox, OwedAnswer, Shared, commit_timeout};
 use super::take::LOOKS_MAX;
+use crate::audit::lately::Settled;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
 use crate::sink::{probe, superseded};
@@ -42,20 +46,29 @@ impl Lane {
             Effect::Rebuild(claim) => self.rebuild(claim),
             Effect::Probe(claim) => self.probe(claim),
             Effect::Survey { claim, over_at } => self.survey(claim, over_at),
+            Effect::Isolate(claim, table) => self.isolate(claim, table),
             Effect::AskOrigins(order, starts) => self.ask_origins(order, starts),
             Effect::ReportGaps(order, gaps) => self.report_gaps(order, gaps),
             Effect::Release(partitions) => self.release(&partitions),
             Effect::Rejoin => self.rejoin(),
             Effect::Leave => self.end = Some(End::Left),
             Effect::Halt(reason) => {
-                let fault = faults::halted(&self.shared, &reason);
+                let fault = faults::halted(&self.shared, &reason, self.refused.block.as_deref());
                 self.end = Some(End::Halted(Box::new(fault)));
             }
         }
     }
 
     fn send_commit(&mut self, id: CommitId, entries: &BTreeMap<Partition, (Offset, Metadata)>) {
-        match self.membership.commit(id, entries) {
+        let claims = entries.values().any(|(_, metadata)| metadata.claim.is_some());
+        if claims {
+            crash::reached(Point::BeforeClaim);
+        }
+        let sent = self.membership.commit(id, entries);
+        if crash::IN_THIS_BUILD {
+            self.crash_behind_commit(entries, claims);
+        }
+        match sent {
             Ok(()) => self.commit = Some((id, self.shared.clock.now().after(commit_timeout()))),
             Err(error) => {
                 tracing::warn!(stream = %self.shared.stream.name, %error, "offset commit could not be sent");
@@ -64,10 +77,26 @@ impl Lane {
         }
     }
 
+    fn crash_behind_commit(&self, entries: &BTreeMap<Partition, (Offset, Metadata)>, claims: bool) {
+        let settled = |metadata: &Metadata| metadata.history.last().map(|settled| settled.id);
+        let mut settled = entries.values().filter_map(|(_, metadata)| settled(metadata));
+        let settles = settled.any(|batch| self.payloads.contains_key(&batch));
+        let happens = [
+            (claims, Point::ClaimSent),
+            (settles, Point::SettleSent),
+            (settles && claims && entries.len() > 1, Point::SettleAndClaimSent),
+        ];
+        for (_, point) in happens.into_iter().filter(|(happens, _)| *happens) {
+            crash::reached_after(point, crash::TO_LEAVE);
+        }
+    }
+
     fn seal(&mut self, claim: &Claim, reason: CloseReason) {
         let sealed = self.open.seal(claim.claimed_at.0);
         let times = std::mem::take(&mut self.times);
-        let payload = Arc::new(self.shared.payload(sealed, times));
+        let payload = self.shared.payload(sealed, times);
+        let payload =
+            Arc::new(payload.to_be_audited(claim.ranges.clone(), self.shared.stream.lineage.as_ref()));
         tracing::debug!(stream = %self.shared.stream.name, batch = %claim.id, ?reason, rows = payload.rows,
             dead_letters = payload.dead_letters, partitions = claim.ranges.len(), "{}", event::BATCH_CLAIMED);
         self.payloads.insert(claim.id, Arc::clone(&payload));
@@ -78,19 +107,36 @@ impl Lane {
     fn insert(&self, order: Order) {
         let Some(payload) = self.payloads.get(&order.claim.id).cloned() else { return };
         let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        crash::reached(Point::ClaimAcknowledged);
         self.shared.runtime.spawn(async move {
             let owed = OwedAnswer(mailbox);
+            if order.table != TableId(0) && crash::is_next(Point::BetweenTables) {
+                // Nothing of it is sent before the first target's answer ends the process.
+                std::future::pending::<()>().await;
+            }
             let fact = sink.insert(&order, &payload).await;
+            if matches!(fact, Input::Inserted(..)) {
+                crash::reached(Point::ReplyLost);
+                crash::reached(Point::BetweenTables);
+            }
             owed.0.send(Answer::Fact(fact));
         });
     }
 
     fn forget(&mut self, batch: BatchId, outcome: Outcome) {
         let payload = self.payloads.remove(&batch);
+        self.shared.sink.budgets.iter().for_each(|budgets| budgets.forget(batch));
+        self.refused = Arc::default();
         if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {
             let now = self.shared.clock.server().0;
             let age = |(time, records): &(i64, u64)| (u64::try_from(now - time).unwrap_or(0), *records);
             self.report.settled(payload.rows, payload.dead_letters, payload.times.iter().map(age));
+        }
+        if let (Outcome::Settled, Some((ranges, sums))) =
+            (outcome, payload.as_ref().and_then(|p| p.inserted()))
+        {
+            let at = self.shared.clock.now();
+            self.report.keep_settled(Settled { ranges: ranges.clone(), sums: sums.clone(), at });
         }
         let (stream, rows) = (&self.shared.stream.name, payload.map_or(0, |payload| payload.rows));
         match outcome {
@@ -156,13 +202,19 @@ impl Lane {
     }
 
     fn rebuild(&self, claim: Claim) {
-        let shared = Arc::clone(&self.shared);
-        tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(), "reading a found claim again");
+        let (shared, refused) = (Arc::clone(&self.shared), Arc::clone(&self.refused));
+        let what = if self.pump.is_in_flight(claim.id) {
+            "a batch without its refused rows"
+        } else {
+            "a found claim"
+        };
+        tracing::info!(stream = %shared.stream.name, batch = %claim.id, partitions = claim.ranges.len(),
+            left_out = claim.excluded.len(), "reading {what} again");
         self.ask(move |mailbox| {
             let mut looks = 0;
             let (mut ranges, mut deleted) = (claim.ranges.clone(), BTreeMap::new());
             while !mailbox.is_cancelled() {
-                match rebuilt(&shared, &claim, &ranges, mailbox) {
+                match rebuilt(&shared, (&claim, &ranges), &refused, mailbox) {
                     Ok(answer) => {
                         if !deleted.is_empty() {
                             mailbox.send(Answer::Fact(Input::Deleted(claim.id, deleted)));
@@ -265,28 +317,66 @@ fn leave_out(
     deleted.entry(partition).or_insert(Range::new(from, to)).to = to;
 }
 
-/// The same rows as the claim's first owner decoded, as far as `ranges` go: same records, same shape, same time.
+/// A batch, and when the first of its records was made.
+type ReadAgain = (OpenBatch, Vec<(i64, u64)>);
+
+/// The same rows as the claim's first owner decoded, as far as the ranges go: same records, same shape, same time.
 fn rebuilt(
     shared: &Shared,
-    claim: &Claim,
-    ranges: &BTreeMap<Partition, Range>,
+    (claim, ranges): (&Claim, &BTreeMap<Partition, Range>),
+    refused: &Refused,
     mailbox: &Mailbox,
 ) -> Result<Answer, ReadError> {
-    let mut open = OpenBatch::new(&shared.stream, &shared.settings.revision)
-        .expect("the lane decodes into the same columns already");
-    let mut times = Vec::new();
-    let topic = &shared.stream.topic;
-    reader::read_ranges(&shared.reader, topic, ranges, &mailbox.cancelled, &mut |record| {
-        open.push(record);
-        times.extend(record.timestamp_ms.filter(|_| times.is_empty()).map(|time| (time, 1)));
-    })?;
+    let (mut open, times) = read_again(shared, (claim, ranges), refused, mailbox)?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
-    let mut payload = shared.payload(open.seal(claim.claimed_at.0), times);
+    let sealed = open.seal(claim.claimed_at.0);
+    let mut payload = shared.payload(sealed, times);
+    payload.is_found = true;
     if !claim.supersedes.is_empty() {
         let sink = &shared.sink;
         let held = || shared.runtime.block_on(superseded::held(sink, claim));
         let held = until_answered(mailbox, "what landed of a superseded batch", held);
         payload = payload.without(&held.ok_or(ReadError::Cancelled)?, &sink.targets);
     }
+    // An earlier owner may have sent it.
+    payload.in_doubt.store(true, Ordering::Relaxed);
+    crash::reached(Point::Rebuilt);
     Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
+}
+
+/// Reads and decodes these ranges of a claim, without the rows that it excludes.
+pub(super) fn read_again(
+    shared: &Shared,
+    (claim, ranges): (&Claim, &BTreeMap<Partition, Range>),
+    refused: &Refused,
+    mailbox: &Mailbox,
+) -> Result<ReadAgain, ReadError> {
+    let mut open = OpenBatch::new(&shared.stream, &shared.settings.revision)
+        .expect("the lane decodes into the same columns already");
+    open.leave_out(left_out(claim, refused));
+    let mut times = Vec::new();
+    let topic = &shared.stream.topic;
+    reader::read_ranges(&shared.reader, topic, ranges, &mailbox.cancelled, &mut |record| {
+        open.push(record);
+        times.extend(record.timestamp_ms.filter(|_| times.is_empty()).map(|time| (time, 1)));
+    })?;
+    Ok((open, times))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_deleted_grows_as_retention_goes_on_until_the_range_is_gone() {
+        let (here, there) = (Partition(0), Partition(1));
+        let range = |from, to| Range::new(Offset(from), Offset(to));
+        let mut ranges = BTreeMap::from([(here, range(10, 60)), (there, range(0, 5))]);
+        let mut deleted = BTreeMap::new();
+        leave_out(here, Offset(40), &mut ranges, &mut deleted);
+        assert_eq!((ranges[&here], deleted[&here]), (range(40, 60), range(10, 40)));
+        leave_out(here, Offset(60), &mut ranges, &mut deleted);
+        assert_eq!(ranges, BTreeMap::from([(there, range(0, 5))]), "nothing of it is read any more");
+        assert_eq!(deleted, BTreeMap::from([(here, range(10, 60))]));
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,18 +16,21 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as channel;
 
+use super::audit::keep_auditing;
 use super::clock::Clock;
 use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
 use super::ready;
 use super::report::{self, LaneReport};
+use crate::audit::lately::{Lately, Tallied};
 use crate::config::settings::{Settings, Stream};
 use crate::config::shape_hash;
 use crate::fault::{Code, Exit, Fault};
+use crate::sink::budgets::Budgets;
 use crate::sink::insert::Sink;
 use crate::sink::target::Target;
 use crate::sink::topic::LetterTopic;
 use crate::source::kafka::properties;
-use crate::telemetry::{self, event};
+use crate::telemetry::{self, Progress, event};
 
 /// How often the progress of each stream is logged.
 const REPORT_EVERY: Duration = Duration::from_mins(1);
@@ -89,12 +93,13 @@ pub async fn run(
 ) -> Result<Exit, StartError> {
     let clock = Arc::new(Clock::set_by(&client).await.map_err(|error| unread_clock(&client, &error))?);
     keep_clock(Arc::clone(&clock), client.clone());
+    let budgets = Arc::new(Budgets::new(settings.process.processes_max.get().into()));
     let (ended, mut ends) = channel::channel::<(String, End)>(64);
     let mut lanes = Vec::new();
     for ready in streams {
         let name = ready.stream.name.clone();
-        let shared =
-            Arc::new(shared(&settings, &client, &clock, ready.targets, (ready.stream, ready.partitions)));
+        let sink = sink(&settings, &client, &budgets, (&ready.stream, ready.targets));
+        let shared = Arc::new(shared(&settings, &clock, sink, (ready.stream, ready.partitions)));
         let policy = policy(&shared, ready.safe_age);
         let reports: Vec<Arc<LaneReport>> =
             (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
@@ -102,7 +107,14 @@ pub async fn run(
             let pump = Pump::new(policy.clone());
             lanes.push(start_lane(&shared, (pump, Arc::clone(report)), number, ended.clone())?);
         }
-        keep_reporting(name, reports);
+        let tallied = Arc::<Tallied>::default();
+        // A connection of its own: a slow answer must not keep an insert waiting.
+        let lately =
+            Lately::of(&settings, ready::client(&settings.clickhouse)?, &shared.stream, &shared.sink.targets);
+        if let Some(lately) = lately {
+            keep_auditing(lately, reports.clone(), Arc::clone(&clock), Arc::clone(&tallied));
+        }
+        keep_reporting(name, reports, tallied);
     }
     drop(ended);
     wait_for_end(&settings, &clock, lanes, &mut ends).await
@@ -182,22 +194,30 @@ fn heard(draining: Option<Time>, now: Time) -> bool {
     true
 }
 
-fn shared(
-    settings: &Arc<Settings>,
+fn sink(
+    settings: &Settings,
     client: &Client,
-    clock: &Arc<Clock>,
-    targets: Vec<Target>,
-    (stream, partitions): (Stream, usize),
-) -> Shared {
+    budgets: &Arc<Budgets>,
+    (stream, targets): (&Stream, Vec<Target>),
+) -> Sink {
     let timeout = settings.clickhouse.insert_timeout;
-    let sink = Sink {
+    Sink {
         client: client.clone(),
         targets,
-        letter_topic: LetterTopic::of(&settings.kafka, &stream, timeout).map(Arc::new),
+        letter_topic: LetterTopic::of(&settings.kafka, stream, timeout).map(Arc::new),
         timeout,
         settings: settings.clickhouse.settings.clone(),
+        budgets: Some(Arc::clone(budgets)),
         server: 0.into(),
-    };
+    }
+}
+
+fn shared(
+    settings: &Arc<Settings>,
+    clock: &Arc<Clock>,
+    sink: Sink,
+    (stream, partitions): (Stream, usize),
+) -> Shared {
     Shared {
         member: properties::member(&settings.kafka, &settings.process, &stream, partitions),
         reader: properties::reader(&settings.kafka, &stream),
@@ -234,6 +254,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         },
         memory,
         tables: u8::try_from(shared.sink.target_count()).unwrap_or(u8::MAX),
+        letters: u8::from(stream.dead_letters.table) + u8::from(stream.dead_letters.topic.is_some()),
         shape: shape_hash(stream),
         revision: shared.settings.revision.clone(),
         insert_timeout: shared.settings.clickhouse.insert_timeout,
@@ -285,13 +306,19 @@ fn keep_clock(clock: Arc<Clock>, client: Client) {
     });
 }
 
-fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>) {
+fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>, tallied: Arc<Tallied>) {
     tokio::spawn(async move {
         let mut every = tokio::time::interval(REPORT_EVERY);
         every.tick().await;
         loop {
             every.tick().await;
-            telemetry::progress(&report::sum_up(&stream, &lanes, REPORT_EVERY));
+            telemetry::progress(&Progress {
+                audited: tallied.audited.swap(0, Ordering::Relaxed),
+                unaudited: tallied.unaudited.swap(0, Ordering::Relaxed),
+                lost: tallied.lost.load(Ordering::Relaxed),
+                doubled: tallied.doubled.load(Ordering::Relaxed),
+                ..report::sum_up(&stream, &lanes, REPORT_EVERY)
+            });
         }
     });
 }

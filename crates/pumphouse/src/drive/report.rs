@@ -1,13 +1,19 @@
 //! What the lanes of a stream have done, counted where it happens and read once a minute.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use pumphouse_core::moment::Time;
+
+use crate::audit::lately::Settled;
 use crate::telemetry::Progress;
 
 /// Samples of freshness kept between two readings; beyond it every second one is dropped.
 const SAMPLES_MAX: usize = 4096;
+/// Settled batches that wait for their audit; beyond it the oldest go without.
+const SETTLED_MAX: usize = 4096;
 
 /// Counters of one lane. Written by its thread, read by the reporter.
 #[derive(Default)]
@@ -21,6 +27,7 @@ pub struct LaneReport {
     held_bytes: AtomicU64,
     paused: AtomicBool,
     freshness: Mutex<Vec<(u64, u64)>>,
+    settled: Mutex<VecDeque<Settled>>,
 }
 
 impl LaneReport {
@@ -38,6 +45,22 @@ impl LaneReport {
                 keep
             });
         }
+    }
+
+    /// Keeps a settled batch for its audit.
+    pub fn keep_settled(&self, batch: Settled) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() == SETTLED_MAX {
+            settled.pop_front();
+        }
+        settled.push_back(batch);
+    }
+
+    /// Takes the batches out that were settled at a time which `is_due` accepts, oldest first.
+    pub fn take_settled(&self, is_due: impl Fn(Time) -> bool) -> Vec<Settled> {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = settled.iter().take_while(|batch| is_due(batch.at)).count();
+        settled.drain(..due).collect()
     }
 
     /// Records were read that stand for no row.
@@ -89,6 +112,7 @@ pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration
         batches: taken(|lane| &lane.batches),
         rows,
         memory_bytes: read(|lane| &lane.held_bytes),
+        ..Progress::default()
     }
 }
 
@@ -126,5 +150,18 @@ mod tests {
         assert_eq!(first.filtered, 7);
         let second = sum_up("s", &lanes, Duration::from_secs(10));
         assert_eq!((second.rows, second.filtered), (0, 0));
+    }
+
+    #[test]
+    fn batches_wait_for_their_audit_until_they_have_rested() {
+        let lane = LaneReport::default();
+        let batch = |at| Settled { ranges: [].into(), sums: Vec::new(), at: Time(at) };
+        for at in 0..5_000 {
+            lane.keep_settled(batch(at));
+        }
+        let taken = lane.take_settled(|at| at < Time(1_000));
+        assert_eq!(taken.first().map(|batch| batch.at), Some(Time(904)), "the oldest go without");
+        assert_eq!(taken.len(), 96);
+        assert_eq!(lane.take_settled(|_| true).len(), 4_000);
     }
 }

@@ -9,8 +9,8 @@ use pumphouse_core::pump::Input;
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::faults;
 use super::lane::{End, FetchFailed, Lane};
+use super::{crash, faults};
 use crate::decode::{Headers, OpenBatch, Record};
 use crate::source::kafka::{Taken, with_record};
 
@@ -58,12 +58,13 @@ impl Lane {
         let Some(from) = self.pump.next_offset(partition) else { return false };
         let (rows, bytes) = (self.open.rows() + self.open.dead_letters(), self.open.bytes());
         let filtered = self.open.filtered();
+        let room = usize::try_from(self.pump.room()).unwrap_or(usize::MAX);
         let mut turn = Turn { next: from, last_time: None, records: 0, failed: None };
         let open = &mut self.open;
         for message in self.strays.remove(&partition).into_iter().flatten() {
             turn.push(open, &stray_record(partition, &message, &StrayHeaders(&message)));
         }
-        let taken = self.membership.take(partition, &mut |taken| match taken {
+        let taken = self.membership.take(partition, room, &mut |taken| match taken {
             Taken::Record(message) => with_record(partition.0, message, |record| turn.push(open, record)),
             // Members do not ask for it; the position says as much.
             Taken::End(_) => {}
@@ -78,6 +79,7 @@ impl Lane {
             self.fetch_failed.get_or_insert(FetchFailed { partition, at: turn.next, error, text });
         }
         if turn.next > from {
+            crash::reached(crash::Point::Polled);
             let filled = Filled {
                 rows: (self.open.rows() + self.open.dead_letters() - rows) as u64,
                 bytes: self.open.bytes().saturating_sub(bytes) as u64,

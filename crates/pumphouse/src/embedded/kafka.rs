@@ -34,12 +34,14 @@ pub struct Launch {
     exe: PathBuf,
     folder: Option<PathBuf>,
     property: Option<String>,
+    behind: Option<u16>,
 }
 
 /// A Kafka that answers. One of our own ends with this value or with this process.
 #[derive(Debug)]
 pub struct Server {
     brokers: String,
+    proxied_port: Option<u16>,
     ours: Option<Ours>,
 }
 
@@ -54,7 +56,7 @@ impl Launch {
     /// A broker in a temporary folder; `exe` is pumphouse's own binary.
     #[must_use]
     pub fn new(exe: &Path) -> Self {
-        Self { exe: exe.to_owned(), folder: None, property: None }
+        Self { exe: exe.to_owned(), folder: None, property: None, behind: None }
     }
 
     /// Keeps the broker's files in `folder`, which is made if it is not there.
@@ -67,6 +69,13 @@ impl Launch {
     #[must_use]
     pub fn with_property(self, name: &str, value: &str) -> Self {
         Self { property: Some(format!("{name}={value}\n")), ..self }
+    }
+
+    /// Gives the broker a second listener that sends its clients to `proxy_port` on this machine, where somebody
+    /// passes their requests on to [`Server::proxied_port`].
+    #[must_use]
+    pub fn behind(self, proxy_port: u16) -> Self {
+        Self { behind: Some(proxy_port), ..self }
     }
 
     /// The brokers named in `PUMPHOUSE_KAFKA_BROKERS`, else one of our own.
@@ -89,15 +98,18 @@ impl Launch {
         let java = on_path(JAVA.name).unwrap_or_else(|| JAVA.name.into());
         let jars = fetch::kafka_jars()?;
         let home = Home::open(self.folder.clone(), "pumphouse-kafka-")?;
-        let (process, brokers) = until_ports_are_free(|| start_on_free_ports(&self, &java, &jars, &home))?;
-        Ok(Server { brokers, ours: Some(Ours { process, _home: home }) })
+        let (process, [port, proxied]) =
+            until_ports_are_free(|| start_on_free_ports(&self, &java, &jars, &home))?;
+        let proxied_port = self.behind.map(|_| proxied);
+        let brokers = format!("127.0.0.1:{port}");
+        Ok(Server { brokers, proxied_port, ours: Some(Ours { process, _home: home }) })
     }
 }
 
 impl Server {
     fn given(brokers: String) -> Result<Self, Error> {
         match probe(&brokers) {
-            Ok(()) => Ok(Self { brokers, ours: None }),
+            Ok(()) => Ok(Self { brokers, proxied_port: None, ours: None }),
             Err(reason) => Err(Error::NotStarted {
                 server: NAME,
                 reason: format!("{BROKERS_VARIABLE} names {brokers}, where nobody answers: {reason}"),
@@ -110,6 +122,12 @@ impl Server {
     #[must_use]
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// The port of the listener behind a proxy, where [`Launch::behind`] asked for one.
+    #[must_use]
+    pub fn proxied_port(&self) -> Option<u16> {
+        self.proxied_port
     }
 
     /// The process id, for a broker of our own.
@@ -186,10 +204,13 @@ fn start_on_free_ports(
     java: &Path,
     jars: &Path,
     home: &Home,
-) -> Result<(ServerProcess, String), Error> {
-    let [port, controller_port] = ports::free()?;
+) -> Result<(ServerProcess, [u16; 2]), Error> {
+    let [port, controller_port, proxied_port] = ports::free()?;
     let mut properties = properties(home.path(), port, controller_port);
     properties.extend(launch.property.as_deref());
+    if let Some(proxy_port) = launch.behind {
+        properties = behind_a_proxy(&properties, proxied_port, proxy_port);
+    }
     let properties = home.write("server.properties", &properties)?;
     let class_path = jars.join("*");
     format_storage(java, &class_path, &properties)?;
@@ -199,7 +220,23 @@ fn start_on_free_ports(
     let log = home.path().join("kafka.log");
     let program = Program { path: java.to_owned(), arguments, log, scratch: home.scratch() };
     let brokers = format!("127.0.0.1:{port}");
-    ServerProcess::start(NAME, &launch.exe, program, || probe(&brokers)).map(|process| (process, brokers))
+    let process = ServerProcess::start(NAME, &launch.exe, program, || probe(&brokers))?;
+    Ok((process, [port, proxied_port]))
+}
+
+/// The same with a second listener, whose clients are told to come to `proxy_port`.
+fn behind_a_proxy(properties: &str, port: u16, proxy_port: u16) -> String {
+    let line = |line: &str| match line.split_once('=') {
+        Some(("listeners", said)) => format!("listeners={said},PROXIED://127.0.0.1:{port}\n"),
+        Some(("advertised.listeners", said)) => {
+            format!("advertised.listeners={said},PROXIED://127.0.0.1:{proxy_port}\n")
+        }
+        Some(("listener.security.protocol.map", said)) => {
+            format!("listener.security.protocol.map={said},PROXIED:PLAINTEXT\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    properties.lines().map(line).collect()
 }
 
 /// Writes the identity a KRaft node refuses to start without; a folder that has one keeps it.

@@ -136,7 +136,7 @@ codes! {
         "claim can't be decided"
         "the stream halts; nothing is inserted on a guess";
     ClaimTooOld "PH-0034" HALTED
-        "claim too old"
+        "claim too old, and its table can't tell"
         "the stream halts; the token no longer decides";
     CommitUnanswered "PH-0035" NEVER
         "commit unanswered"
@@ -188,6 +188,13 @@ codes! {
     ReplayUnderWay "PH-0052" FAILED
         "replay is under way"
         "nothing more is deleted";
+    // The window
+    InsertWaits "PH-0053" NEVER
+        "insert waits for another one in doubt"
+        "the insert is sent once the other one has its answer";
+    TokenForgotten "PH-0054" NEVER
+        "token may be forgotten"
+        "the batch is not sent under it again; what no table holds of it is inserted under another one";
     // Gaps, lost places and views
     GapReported "PH-0055" NEVER
         "records deleted before they became rows"
@@ -198,6 +205,36 @@ codes! {
     ViewThrows "PH-0058" NEVER
         "a view refuses the rows"
         "the same rows are sent again under the same token";
+    // Refused rows
+    TableRefusesRows "PH-0059" HALTED
+        "table refuses too many rows"
+        "the stream halts; the claim stays";
+    // Auditing
+    RecordsMissing "PH-0060" FINDINGS
+        "records are missing"
+        "nothing was changed";
+    RowsDoubled "PH-0061" FINDINGS
+        "rows are doubled"
+        "nothing was changed; pumphouse removes no rows";
+    AuditMute "PH-0062" FINDINGS
+        "a table can't be audited"
+        "nothing was changed; the other tables are audited";
+    RepairUnsafe "PH-0063" FAILED
+        "not safe to repair now"
+        "nothing was inserted";
+    AuditUnanswered "PH-0064" NEVER
+        "rows settled lately could not be audited"
+        "delivery goes on; these rows are counted as unaudited";
+    // After ClickHouse was killed
+    RowsUnmended "PH-0065" HALTED
+        "rows that a killed server lost can't be brought back"
+        "the stream halts; the claim stays";
+    RollupInDoubt "PH-0066" NEVER
+        "a view's target may lack a batch"
+        "the stream goes on; what the view shows is not corrected";
+    BatchDoubled "PH-0067" HALTED
+        "rows are there twice"
+        "the stream halts; the claim stays";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"
@@ -261,6 +298,9 @@ codes! {
         "the record becomes a dead letter";
     SchemaFailed "PH-0120" NEVER
         "fails the JSON Schema"
+        "the record becomes a dead letter";
+    RowRefused "PH-0121" NEVER
+        "ClickHouse refuses the row"
         "the record becomes a dead letter";
     // The servers that tests and the demo bring along
     ToolMissing "PH-0200" FAILED

@@ -10,6 +10,7 @@ mod log;
 mod parts;
 mod plan;
 pub mod purge;
+mod refused;
 pub mod session;
 mod trial;
 mod trouble;

@@ -12,6 +12,7 @@ use super::letters::{self, Letter, Listed};
 use super::lineage::{Judged, Lineage};
 use super::log::{How, Outcome, ReplayLog};
 use super::parts::taken_apart;
+use super::refused::mark_refused;
 use super::session::{Ground, Report};
 use super::trial::{Candidate, Trial, judgement, places};
 use super::trouble::{asked, unwritten};
@@ -105,6 +106,9 @@ impl<'a> Planner<'a> {
         let origins = letters.iter().map(|letter| (letter.name.partition, letter.name.offset, 0));
         let mut judged: Vec<_> = origins.zip(judged).collect();
         asked_marks(&self.lineage, &mut judged).await?;
+        let (origins, mut candidates): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
+        let known = mark_refused(self.ground, &trial, &letters, &mut candidates).await;
+        let judged: Vec<Judged> = origins.into_iter().zip(candidates).take(known).collect();
         self.end = letters.get(judged.len() - 1).map(|letter| letter.name.cursor());
         self.chunk = Report { seen: judged.len() as u64, ..Report::default() };
         let mut planned = Planned::default();

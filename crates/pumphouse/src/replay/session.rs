@@ -129,6 +129,7 @@ pub async fn replay(
         letter_topic: None,
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
+        budgets: None,
         server: 0.into(),
     };
     let session = Session {

@@ -1,6 +1,7 @@
 //! The table of gaps: offsets that Kafka deleted before they became rows. What of a claim is missing, lineage tells; each
 //! gap is one insert with a token of its own. Does not decide when a gap is reported, nor what follows.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +31,7 @@ use crate::telemetry::event;
 pub const GAPS_TABLE: &str = "gaps";
 /// Kafka deleted the records before they were read.
 pub const RETENTION: &str = "retention";
-/// Kafka deleted the records after they were claimed, and the tables can't tell whether they landed.
+/// Kafka deleted the records after they were claimed, and the tables can't tell, or not yet, whether they landed.
 pub const RETENTION_POSSIBLY_LANDED: &str = "retention, possibly landed";
 
 /// Pieces of one deleted range that are told apart; in more, all of it is one gap that possibly landed.
@@ -87,6 +88,9 @@ pub fn gaps_target() -> Target {
         table: GAPS_TABLE.to_owned(),
         columns: gaps_columns(),
         has_views: false,
+        window: 0,
+        partition_key: String::new(),
+        rollups: Vec::new(),
         lineage: None,
     }
 }
@@ -110,7 +114,8 @@ pub async fn report(
             GapOf::Unread(_) => vec![(*missing, RETENTION)],
             GapOf::Claim(claim) => {
                 let landed = landed(sink, stream.tables.len(), claim, (*partition, *missing)).await;
-                missing_of(*missing, &landed.map_err(|error| unanswered(&error))?)
+                let missing = missing_of(*missing, &landed.map_err(|error| unanswered(&error))?);
+                as_of(now, claim.sent_until, missing)
             }
         };
         let rows: Vec<Reported> = found
@@ -155,16 +160,29 @@ fn missing_of(missing: Range, landed: &Landed) -> Vec<(Range, &'static str)> {
     gaps
 }
 
+/// Until the last deadline of its claim has passed, an insert that is still on its way may land what is missing now.
+fn as_of(
+    now: ServerTime,
+    sent_until: ServerTime,
+    mut missing: Vec<(Range, &'static str)>,
+) -> Vec<(Range, &'static str)> {
+    if now <= sent_until {
+        for (_, reason) in &mut missing {
+            *reason = RETENTION_POSSIBLY_LANDED;
+        }
+    }
+    missing
+}
+
 /// An insert of the claim that is still running may yet land what is about to be called missing.
 async fn nobody_inserts(sink: &Sink, claim: &Claim) -> Result<(), GapsAnswer> {
     #[derive(Deserialize)]
     struct Running {
         running: u64,
     }
-    let sql = format!(
-        "SELECT count() AS running FROM system.processes WHERE startsWith(query_id, 'ph-{}-')",
-        claim.id
-    );
+    let ids = std::iter::once(claim.id).chain(claim.supersedes.iter().map(|superseded| superseded.id));
+    let named: Vec<String> = ids.map(|id| format!("startsWith(query_id, 'ph-{id}-')")).collect();
+    let sql = format!("SELECT count() AS running FROM system.processes WHERE {}", named.join(" OR "));
     match sink.client.query(&sql).row::<Running>().await {
         Ok(Running { running: 0 }) => Ok(()),
         Ok(_) => {
@@ -212,14 +230,25 @@ fn pieces_question(
     claim: &Claim,
     (partition, range): (Partition, Range),
 ) -> String {
+    let shared = lineage.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
+    let before = claim.supersedes.iter().map(|superseded| superseded.claimed_at);
+    let times: Vec<String> = std::iter::once(claim.claimed_at)
+        .chain(before)
+        .map(|time| format!("fromUnixTimestamp64Milli({})", time.0))
+        .collect();
     format!(
         "SELECT min(place) AS begins, max(place) + 1 AS ends FROM \
          (SELECT place, place - row_number() OVER (ORDER BY place) AS piece FROM \
-         (SELECT DISTINCT {offset} AS place FROM {table} WHERE {condition})) \
+         (SELECT DISTINCT {offset} AS place FROM {table} WHERE {of} = {partition} AND {offset} >= {from} \
+         AND {offset} < {to} AND {time} IN ({times}){shared})) \
          GROUP BY piece ORDER BY begins LIMIT {limit}",
         offset = quote::name(&lineage.offset),
         table = quote::table(&target.database, &target.table),
-        condition = where_claimed(lineage, &claim.times(), &[(partition, range)].into()),
+        of = quote::name(&lineage.partition),
+        from = range.from,
+        to = range.to,
+        time = quote::name(&lineage.claimed_at),
+        times = times.join(", "),
         limit = PIECES_MAX + 1,
     )
 }
@@ -283,13 +312,14 @@ async fn write(
     Err(told)
 }
 
-/// The highest offset that the tables hold of each partition; tables that can't tell, and those of other streams as well,
-/// are left out.
+/// The highest offset that the stream's tables hold of each partition; tables that can't tell, and those of other streams
+/// as well, are left out. Dead letters count where there are rows: alone they may be of a table that was emptied.
 ///
 /// # Errors
 /// When a table can't be asked now.
 pub async fn highest(
     sink: &Sink,
+    stream: &Stream,
     shared: &BTreeSet<String>,
     partitions: &BTreeSet<Partition>,
 ) -> Result<BTreeMap<Partition, Offset>, QueryError> {
@@ -300,7 +330,9 @@ pub async fn highest(
     }
     let mut all: BTreeMap<Partition, Offset> = BTreeMap::new();
     let asked: Vec<String> = partitions.iter().map(ToString::to_string).collect();
-    for target in sink.targets.iter().filter(|target| !shared.contains(&target.name())) {
+    let own = sink.targets.iter().enumerate().filter(|(_, target)| !shared.contains(&target.name()));
+    for (number, target) in own {
+        let is_of_rows = number < stream.tables.len();
         let Some(lineage) = &target.lineage else { continue };
         let condition = lineage.condition.as_ref().map(|said| format!(" AND {said}")).unwrap_or_default();
         let sql = format!(
@@ -312,8 +344,11 @@ pub async fn highest(
             asked = asked.join(", "),
         );
         for Highest { place, highest } in long(sink.client.query(&sql)).rows().await? {
-            let known = all.entry(Partition(place)).or_default();
-            *known = (*known).max(Offset(highest));
+            match all.entry(Partition(place)) {
+                Entry::Occupied(mut known) => *known.get_mut() = Offset(highest).max(*known.get()),
+                Entry::Vacant(unknown) if is_of_rows => drop(unknown.insert(Offset(highest))),
+                Entry::Vacant(_) => {}
+            }
         }
     }
     Ok(all)
@@ -353,6 +388,12 @@ mod tests {
         assert_eq!(missing(&[(10, 20)]), []);
         assert_eq!(missing(&[(14, 15), (10, 12), (11, 13)]), [(13, 14), (15, 20)]);
         assert_eq!(missing(&[(12, 20)]), [(10, 12)]);
+    }
+
+    #[test]
+    fn before_the_last_deadline_of_a_claim_nothing_is_missing_for_sure() {
+        let reason = |now| as_of(ServerTime(now), ServerTime(5), vec![(range(1, 2), RETENTION)])[0].1;
+        assert_eq!((reason(5), reason(6)), (RETENTION_POSSIBLY_LANDED, RETENTION));
     }
 
     #[test]

@@ -9,18 +9,24 @@ use std::time::Duration;
 use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::exception::Kind;
 use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
-use pumphouse_core::claim::Claim;
+use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
 use pumphouse_core::verdict::Refusal;
 
+use super::budgets::{self, Budgets};
+use super::mend::{Doubted, Trouble};
 use super::payload::Payload;
 use super::target::Target;
 use super::topic::LetterTopic;
+#[cfg(debug_assertions)]
+use crate::drive::crash::{self, Point};
 use crate::fault::{Code, Fault};
 use crate::telemetry::event;
 
+/// From this attempt on, a few seconds after the first, a table is asked whether it still knows the token.
+const ASKING_ATTEMPT: u32 = 5;
 /// Attempts between two loud lines about a view that throws: about four minutes.
 const LOUD_EVERY: u32 = 30;
 
@@ -36,6 +42,8 @@ pub struct Sink {
     pub timeout: Duration,
     /// The user's own settings.
     pub settings: BTreeMap<String, String>,
+    /// What may be added to each table while an insert is in doubt; none where one insert is sent at a time.
+    pub budgets: Option<Arc<Budgets>>,
     /// The server in use; moves on only where nothing was sent.
     pub server: AtomicUsize,
 }
@@ -80,6 +88,9 @@ impl Sink {
                 return Input::InsertRefused(batch, table, Refusal::Block);
             }
         };
+        if let Some(instead) = self.held_back(target, order, payload).await {
+            return instead;
+        }
         let server =
             payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
@@ -95,13 +106,77 @@ impl Sink {
             url_index: server,
             has_views: target.has_views,
         };
+        #[cfg(debug_assertions)]
+        self.crash_within(&insert).await;
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
         match answer {
-            InsertAnswer::Done => Input::Inserted(batch, table),
-            InsertAnswer::Unknown(_) => Input::InsertUnknown(batch, table),
+            InsertAnswer::Done if payload.in_doubt.load(Ordering::Relaxed) => {
+                let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
+                let answer = look_again(&Doubted { sink: self, target, order, body, sent, server }).await;
+                if matches!(answer, Input::Inserted(..)) {
+                    self.has_its_answer(target, batch);
+                }
+                answer
+            }
+            InsertAnswer::Done => {
+                self.has_its_answer(target, batch);
+                Input::Inserted(batch, table)
+            }
+            InsertAnswer::Unknown(Doubt::Server(error)) if error.may_be_a_rows() => {
+                payload.in_doubt.store(true, Ordering::Relaxed);
+                Input::InsertSuspect(batch, table)
+            }
+            InsertAnswer::Unknown(_) => {
+                payload.in_doubt.store(true, Ordering::Relaxed);
+                Input::InsertUnknown(batch, table)
+            }
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
+            }
+        }
+    }
+
+    fn has_its_answer(&self, target: &Target, batch: BatchId) {
+        self.budgets.iter().for_each(|budgets| budgets.end(&target.name(), batch));
+    }
+
+    /// What is answered instead of sending: the window has no room for it now, or may have forgotten its token.
+    async fn held_back(&self, target: &Target, order: &Order, payload: &Payload) -> Option<Input> {
+        let (batch, table, name) = (order.claim.id, order.table, target.name());
+        let budgets = self.budgets.as_ref()?;
+        let not_sent = Input::InsertRefused(batch, table, Refusal::NotSent);
+        if payload.is_found || order.attempt >= ASKING_ATTEMPT {
+            match budgets::may_have_forgotten(&self.client, target, &order.claim).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    let code = Code::TokenForgotten.number();
+                    tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
+                    return Some(Input::TokenForgotten(batch));
+                }
+                Err(error) => {
+                    tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");
+                    return Some(not_sent);
+                }
+            }
+        }
+        let in_doubt = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await.err()?;
+        let code = Code::InsertWaits.number();
+        tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
+        Some(not_sent)
+    }
+
+    /// The two crash points inside an insert: what was sent until then is really sent.
+    #[cfg(debug_assertions)]
+    async fn crash_within(&self, insert: &Insert<'_>) {
+        let whole = insert.body.bytes.len();
+        for (point, bytes) in [(Point::MidBody, whole / 2), (Point::BodySent, whole)] {
+            if crash::is_next(point) {
+                let sent = self.client.insert_broken_off(insert, bytes).await;
+                crash::reached_after(point, crash::TO_LEAVE);
+                drop(sent);
+            } else {
+                crash::reached(point);
             }
         }
     }
@@ -113,6 +188,20 @@ impl Sink {
                 Refusal::NotSent
             }
             Refused::Server(error) => refusal_of(error.kind),
+        }
+    }
+}
+
+/// A retry that is answered as done may have met a token whose rows the server lost when it was killed.
+async fn look_again(doubted: &Doubted<'_>) -> Input {
+    let (batch, table) = (doubted.order.claim.id, doubted.order.table);
+    match doubted.make_whole().await {
+        Ok(()) => Input::Inserted(batch, table),
+        Err(Trouble::Halt(refusal)) => Input::InsertRefused(batch, table, refusal),
+        Err(Trouble::Unanswered(error)) => {
+            let (table_name, code) = (doubted.target.name(), Code::InsertInDoubt.number());
+            tracing::warn!(table = table_name, %batch, code, error, "{}", event::INSERT_RETRIED);
+            Input::InsertUnknown(batch, table)
         }
     }
 }
@@ -165,8 +254,10 @@ pub(crate) fn code_of(refusal: Refusal) -> Option<Code> {
         Refusal::Deadline => Some(Code::DeadlinePassed),
         Refusal::Access => Some(Code::AccessDenied),
         Refusal::Missing => Some(Code::TableGone),
-        Refusal::Block => Some(Code::BlockRefused),
+        Refusal::Row | Refusal::Block => Some(Code::BlockRefused),
         Refusal::Other => Some(Code::InsertUnknown),
+        Refusal::Unmended => Some(Code::RowsUnmended),
+        Refusal::Doubled => Some(Code::BatchDoubled),
     }
 }
 
@@ -179,7 +270,8 @@ pub(crate) fn refusal_of(kind: Kind) -> Refusal {
         Kind::Deadline => Refusal::Deadline,
         Kind::Access => Refusal::Access,
         Kind::MissingTable | Kind::ColumnMismatch | Kind::Setting => Refusal::Missing,
-        Kind::BadRow | Kind::Block => Refusal::Block,
+        Kind::BadRow => Refusal::Row,
+        Kind::Block => Refusal::Block,
         Kind::Unknown => Refusal::Other,
     }
 }

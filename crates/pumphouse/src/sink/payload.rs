@@ -1,16 +1,24 @@
 //! A sealed batch on its way: columns until they are encoded, then bytes that every retry sends again.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
+use pumphouse_core::offset::{Partition, Range};
 use tokio::sync::OnceCell;
 
+use super::entries::at_most;
 use super::superseded::Held;
 use super::target::Target;
 use super::topic::Letters;
-use crate::config::settings::DeadLetters;
+use crate::audit::lately::{self, Sums};
+use crate::config::settings::{DeadLetters, Lineage};
 use crate::decode::Sealed;
+
+/// Stands for a partition key that nobody gave.
+const UNKNOWN_KEY: &str = "?";
 
 /// The rows of one batch, one part per table, by the tables' order.
 pub struct Payload {
@@ -18,9 +26,18 @@ pub struct Payload {
     /// How many of the parts are of the stream's tables.
     own_tables: usize,
     bodies: OnceCell<Vec<Option<Body>>>,
+    /// The tables' partition keys, and how many entries of its window each part takes at most.
+    partition_keys: Vec<String>,
+    entries: OnceLock<Vec<u64>>,
+    /// Whether an assignment found the batch's claim: its token may be old.
+    pub is_found: bool,
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
     pub in_doubt_at: OnceLock<usize>,
+    /// Set once it may have been sent without an answer, by whomever: from then on "done" is looked at more closely.
+    pub in_doubt: AtomicBool,
+    /// Rows of each part.
+    pub part_rows: Vec<u64>,
     /// When the batch's records were made, for freshness: Kafka's time in milliseconds and how many.
     pub times: Vec<(i64, u64)>,
     /// Rows of all tables but the dead letters.
@@ -29,6 +46,15 @@ pub struct Payload {
     pub dead_letters: u64,
     /// The dead letters on their way to their topic, where there are any and it is declared.
     pub letters: Option<Arc<Letters>>,
+    audit: Option<ToBeAudited>,
+}
+
+/// What an audit compares later.
+struct ToBeAudited {
+    ranges: BTreeMap<Partition, Range>,
+    lineage: Lineage,
+    tables: usize,
+    sums: OnceLock<Vec<Sums>>,
 }
 
 impl Payload {
@@ -49,17 +75,37 @@ impl Payload {
         let mut columns = sealed.tables;
         let own_tables = columns.len();
         columns.extend(to.table.then_some(sealed.dead_letters));
+        let part_rows = columns.iter().map(counted).collect();
         Self {
             columns: Mutex::new(columns),
             own_tables,
             bodies: OnceCell::new(),
+            partition_keys: Vec::new(),
+            entries: OnceLock::new(),
+            is_found: false,
             compression,
             in_doubt_at: OnceLock::new(),
+            in_doubt: AtomicBool::new(false),
+            part_rows,
             times,
             rows,
             dead_letters,
             letters: letters.map(Letters::new).map(Arc::new),
+            audit: None,
         }
+    }
+
+    /// The same batch, which knows how its tables are partitioned.
+    #[must_use]
+    pub fn partitioned_by(mut self, targets: &[Target]) -> Self {
+        self.partition_keys = targets.iter().map(|target| target.partition_key.clone()).collect();
+        self
+    }
+
+    /// How many entries of its table's window a part takes at most, once it is encoded.
+    #[must_use]
+    pub fn entries(&self, table: usize) -> u64 {
+        self.entries.get().and_then(|entries| entries.get(table)).copied().unwrap_or(u64::MAX)
     }
 
     /// The same batch without the rows that the tables, in the sink's order, hold already. The dead letters' topic gets
@@ -75,7 +121,38 @@ impl Payload {
         }
         let rows = columns.iter().take(streams_own).flatten().map(|part| part.num_rows() as u64);
         self.rows = rows.sum();
+        let counted = |part: &Option<RecordBatch>| part.as_ref().map_or(0, |part| part.num_rows() as u64);
+        self.part_rows = columns.iter().map(counted).collect();
         self
+    }
+
+    /// Has its rows summed up when they are encoded: all that these ranges give.
+    #[must_use]
+    pub fn to_be_audited(mut self, ranges: BTreeMap<Partition, Range>, lineage: Option<&Lineage>) -> Self {
+        let tables = self.columns.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let audit = |lineage: &Lineage| ToBeAudited {
+            ranges,
+            lineage: lineage.clone(),
+            tables,
+            sums: OnceLock::new(),
+        };
+        self.audit = lineage.map(audit);
+        self
+    }
+
+    /// The ranges, and what was inserted of them into each table; none where nobody asked, or nothing was encoded.
+    #[must_use]
+    pub fn inserted(&self) -> Option<(&BTreeMap<Partition, Range>, &Vec<Sums>)> {
+        let audit = self.audit.as_ref()?;
+        Some((&audit.ranges, audit.sums.get()?))
+    }
+
+    fn sum_up(&self, columns: &[Option<RecordBatch>]) {
+        let Some(audit) = &self.audit else { return };
+        let of = |part: &Option<RecordBatch>| {
+            part.as_ref().and_then(|rows| lately::sums(rows, &audit.lineage)).unwrap_or_default()
+        };
+        let _ = audit.sums.set(columns.iter().take(audit.tables).map(of).collect());
     }
 
     /// The encoded part of a table; encodes all parts at the first call and frees the columns.
@@ -100,6 +177,11 @@ impl Payload {
         let encode = |part: &Option<RecordBatch>| {
             part.as_ref().map(|batch| arrow_stream::encode(batch, self.compression)).transpose()
         };
+        let keys = self.partition_keys.iter().map(String::as_str).chain(std::iter::repeat(UNKNOWN_KEY));
+        let entries =
+            |(part, key): (&Option<RecordBatch>, _)| part.as_ref().map_or(0, |part| at_most(key, part));
+        self.entries.get_or_init(|| columns.iter().zip(keys).map(entries).collect());
+        self.sum_up(&columns);
         let bodies = columns.iter().map(encode).collect::<Result<_, _>>()?;
         self.columns.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(bodies)

@@ -126,7 +126,7 @@ fn question(target: &Target, lineage: &LineageKey, claim: &Claim) -> String {
     let table = quote::table(&target.database, &target.table);
     let condition = where_claimed(lineage, &superseded_times(claim), &claim.ranges);
     let [partition, offset] = [&lineage.partition, &lineage.offset].map(|name| quote::name(name));
-    let meant_for = lineage.meant_for.as_ref().map_or_else(|| "''".to_owned(), |name| quote::name(name));
+    let meant_for = lineage.table.as_ref().map_or_else(|| "''".to_owned(), |name| quote::name(name));
     let Some(index) = lineage.index.as_ref().map(|name| quote::name(name)) else {
         return format!(
             "SELECT p, min(o), max(o), 0, {last}, t FROM \
@@ -170,7 +170,7 @@ impl Held {
         let partitions = column(&lineage.partition).as_primitive::<UInt32Type>();
         let offsets = column(&lineage.offset).as_primitive::<UInt64Type>();
         let indexes = lineage.index.as_ref().map(|name| column(name).as_primitive::<UInt32Type>());
-        let meant_for = lineage.meant_for.as_ref().map(|name| column(name).as_binary::<i32>());
+        let meant_for = lineage.table.as_ref().map(|name| column(name).as_binary::<i32>());
         let missing = |row: usize| {
             let place = (offsets.value(row), indexes.map_or(0, |indexes| indexes.value(row)));
             let meant_for =

@@ -13,7 +13,7 @@ fn lineage(index: bool) -> LineageKey {
         offset: "_offset".to_owned(),
         claimed_at: "_ingested_at".to_owned(),
         index: index.then(|| "_index".to_owned()),
-        meant_for: None,
+        table: None,
         condition: None,
     }
 }
@@ -24,6 +24,9 @@ fn target(index: bool) -> Target {
         table: "requests".to_owned(),
         columns: Vec::new(),
         has_views: false,
+        window: 10_000,
+        rollups: Vec::new(),
+        partition_key: String::new(),
         lineage: Some(lineage(index)),
     }
 }
@@ -79,7 +82,7 @@ fn a_batch_that_is_there_as_a_whole_leaves_nothing_to_insert() {
 
 #[test]
 fn a_dead_letter_is_left_out_for_the_table_that_it_was_meant_for() {
-    let key = LineageKey { index: None, meant_for: Some("table".to_owned()), ..lineage(false) };
+    let key = LineageKey { index: None, table: Some("table".to_owned()), ..lineage(false) };
     let letters = batch(&[(10, 0), (10, 0)]);
     let mut columns = letters.columns().to_vec();
     columns.push(Arc::new(BinaryArray::from_iter_values(["a", "b"])));

@@ -100,6 +100,7 @@ pub fn rollups(table: &Table, columns: &[(String, String)]) -> Vec<RollupSpec> {
             dimensions: rollup.dimensions.clone(),
             metrics: rollup.metrics.clone(),
             window: WINDOW,
+            counts_rows: true,
         }
     });
     rollups.collect()

@@ -1,5 +1,10 @@
 //! The tables a stream feeds, as the sink needs to know them. Says nothing of how they came to be.
 
+use pumphouse_clickhouse::ddl::RollupSpec;
+use pumphouse_clickhouse::quote;
+use pumphouse_core::claim::Claim;
+
+use super::tables;
 use crate::config::settings::{Stream, Table};
 
 /// The database of the dead letters.
@@ -18,6 +23,12 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// Whether materialized views hang on it.
     pub has_views: bool,
+    /// The smallest window of the table and the targets of its views, in entries.
+    pub window: u64,
+    /// The table's partition key, as ClickHouse prints it.
+    pub partition_key: String,
+    /// The rollups declared on it.
+    pub rollups: Vec<RollupSpec>,
     /// How to find rows by where they came from; `None` where the table can't tell.
     pub lineage: Option<LineageKey>,
 }
@@ -33,10 +44,28 @@ pub struct LineageKey {
     pub claimed_at: String,
     /// The place in the message, where a message may hold several records.
     pub index: Option<String>,
-    /// The table that a dead letter was meant for.
-    pub meant_for: Option<String>,
+    /// The table that the record was for, where one record may give several rows.
+    pub table: Option<String>,
     /// A further condition, where several streams share the table.
     pub condition: Option<String>,
+}
+
+impl LineageKey {
+    /// The condition that a claim's rows meet, and no others.
+    #[must_use]
+    pub fn of_claim(&self, claim: &Claim) -> String {
+        let (partition, offset) = (quote::name(&self.partition), quote::name(&self.offset));
+        let ranges = claim.ranges.iter().map(|(p, range)| {
+            format!("({partition} = {p} AND {offset} >= {} AND {offset} < {})", range.from, range.to)
+        });
+        let shared = self.condition.as_ref().map(|condition| format!(" AND {condition}")).unwrap_or_default();
+        format!(
+            "{time} = fromUnixTimestamp64Milli({at}){shared} AND ({ranges})",
+            time = quote::name(&self.claimed_at),
+            at = claim.claimed_at.0,
+            ranges = ranges.collect::<Vec<_>>().join(" OR "),
+        )
+    }
 }
 
 impl Target {
@@ -55,29 +84,34 @@ pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> T
         offset: lineage.offset.clone(),
         claimed_at: lineage.ingested_at.clone(),
         index: columns.iter().any(|(name, _)| *name == lineage.index).then(|| lineage.index.clone()),
-        meant_for: None,
+        table: None,
         condition: None,
     });
+    let rollups = tables::rollups(table, &columns);
     let (database, table) = (table.database.clone(), table.name.clone());
-    Target { database, table, columns, has_views: false, lineage }
+    let (window, partition_key) = (0, String::new());
+    Target { database, table, columns, has_views: false, window, partition_key, rollups, lineage }
 }
 
 /// The table of the dead letters, which all streams share.
 #[must_use]
 pub fn dead_letters(stream: &Stream, columns: Vec<(String, String)>) -> Target {
-    let quoted = |text: &str| pumphouse_clickhouse::quote::text(text);
-    let condition = format!("stream = {} AND topic = {}", quoted(&stream.name), quoted(&stream.topic));
+    let condition =
+        format!("stream = {} AND topic = {}", quote::text(&stream.name), quote::text(&stream.topic));
     Target {
         database: DEAD_LETTERS_DATABASE.to_owned(),
         table: DEAD_LETTERS_TABLE.to_owned(),
         columns,
         has_views: false,
+        window: 0,
+        partition_key: String::new(),
+        rollups: Vec::new(),
         lineage: Some(LineageKey {
             partition: "partition".to_owned(),
             offset: "offset".to_owned(),
             claimed_at: "time".to_owned(),
             index: Some("index".to_owned()),
-            meant_for: Some("table".to_owned()),
+            table: Some("table".to_owned()),
             condition: Some(condition),
         }),
     }

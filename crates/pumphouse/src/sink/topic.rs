@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use super::insert::Order;
 use super::letter::{Letter, Naming, Part};
 use crate::config::settings::{Kafka, Stream};
+use crate::drive::crash;
 use crate::fault::Code;
 use crate::source::kafka::properties;
 use crate::telemetry::event;
@@ -178,6 +179,9 @@ impl LetterTopic {
                 round.wait_a_moment();
                 record = unsent;
             }
+        }
+        if !letters.is_empty() {
+            crash::reached_after(crash::Point::LettersSent, crash::TO_LEAVE);
         }
         round.wait_for(letters.len())
     }

@@ -2,9 +2,11 @@
 //! A module per subject; `world` gives each test a database, a topic and a group of its own, `story` a stream
 //! of generated events with an exact count at its end.
 
+mod audit;
 mod clickhouse;
 mod column_types;
 mod composites;
+mod crashes;
 mod damage;
 mod dead;
 mod dead_ground;
@@ -12,9 +14,12 @@ mod dead_odd;
 mod delivery;
 mod demo;
 mod gaps;
+mod ghosts;
 mod groups;
 mod incidents;
+mod isolation;
 mod letters;
+mod old_claims;
 mod oracle;
 mod outages;
 mod places;

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) process: &'static str,
     /// The value of the stream's `batch:`.
     pub(crate) batch: &'static str,
+    /// Whether dead letters go to a topic, too, beside the table.
+    pub(crate) letter_topic: bool,
 }
 
 impl Default for Plan {
@@ -53,6 +55,7 @@ impl Default for Plan {
             clickhouse: "insert_timeout: 20s",
             process: "{ lanes: 2 }",
             batch: "{ freshness: 300ms }",
+            letter_topic: false,
         }
     }
 }
@@ -80,6 +83,9 @@ impl Story {
     pub(crate) fn new(pair: &Pair, name: &str, plan: Plan) -> Self {
         let partitions = i32::try_from(plan.partitions).expect("few partitions");
         let world = pair.world(name, partitions);
+        if plan.letter_topic {
+            world.create_topic(&letter_topic(&world), 1);
+        }
         let file = world.write("pumphouse.yaml", &yaml(&world, plan));
         let seed = name.bytes().fold(1, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte));
         Self { world, file, partitions: plan.partitions, generator: Generator::new(seed, plan.bad_per_mille) }
@@ -302,6 +308,14 @@ impl Story {
         self.assert_identities(pair, tally);
     }
 
+    /// Rows of the table that are missing, and rows that are there beside the first of their offset.
+    pub(crate) fn lost_and_doubled(&self, pair: &Pair, tally: &Tally) -> (u64, u64) {
+        let expected: u64 = self.expected(tally).0.values().map(|held| held.rows).sum();
+        let distinct = format!("SELECT uniqExact(_partition, _offset) FROM {}", self.table());
+        let distinct = number(pair, &distinct);
+        (expected.saturating_sub(distinct), self.rows(pair).saturating_sub(distinct))
+    }
+
     /// Rows have the identity of the event at their offset.
     fn assert_identities(&self, pair: &Pair, tally: &Tally) {
         let mut expected = String::new();
@@ -414,10 +428,15 @@ fn now_milliseconds() -> i64 {
     i64::try_from(since.as_millis()).expect("before the year 292 million")
 }
 
+fn letter_topic(world: &World) -> String {
+    format!("{}_letters", world.topic)
+}
+
 fn yaml(world: &World, plan: Plan) -> String {
     let columns = COLUMNS.map(|(name, column_type)| format!("      {name}: {column_type}\n")).concat();
     let World { brokers, clickhouse_url, database, topic, group, .. } = world;
     let Plan { properties, start_from, clickhouse, process, batch, .. } = plan;
+    let letters = if plan.letter_topic { letter_topic(world) } else { "null".to_owned() };
     format!(
         r#"
 clickhouse: {{ url: "{clickhouse_url}", database: {database}, {clickhouse} }}
@@ -427,6 +446,7 @@ streams:
   {STREAM}:
     from: {{ topic: {topic}, format: json }}
     batch: {batch}
+    dead_letters: {{ topic: {letters} }}
     columns:
 {columns}    table: {{ order_by: [service, endpoint, ts], partition_by: toYYYYMM(ts) }}
     rollups:

@@ -1,6 +1,5 @@
 //! What a test against real servers stands on: the shared pair, a place of its own in it, and a pumphouse to run.
 //! Knows nothing of what is tested.
-#![expect(dead_code, reason = "the world offers what the stories of later subjects need")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -201,6 +200,12 @@ impl World {
         self.command("run", config)
     }
 
+    /// Starts `pumphouse run -c FILE` with `NAME=value` in its environment.
+    pub(crate) fn run_with(&self, variable: &str, config: &Path) -> Pump {
+        let exe = exe().to_string_lossy();
+        self.start_program("/usr/bin/env", &[variable, &exe, "run", "-c", &config.to_string_lossy()])
+    }
+
     /// Starts another command that takes a configuration.
     pub(crate) fn command(&self, name: &str, config: &Path) -> Pump {
         self.start(&[name, "-c", &config.to_string_lossy()])
@@ -208,9 +213,13 @@ impl World {
 
     /// Starts pumphouse with these arguments.
     pub(crate) fn start(&self, arguments: &[&str]) -> Pump {
+        self.start_program(&exe().to_string_lossy(), arguments)
+    }
+
+    fn start_program(&self, program: &str, arguments: &[&str]) -> Pump {
         static PUMPS: AtomicU32 = AtomicU32::new(0);
         let log = format!("pumphouse-{}.log", PUMPS.fetch_add(1, Ordering::Relaxed));
-        Pump::start(arguments, self.folder.path().join(log))
+        Pump::start(program, arguments, self.folder.path().join(log))
     }
 }
 
@@ -237,9 +246,9 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    fn start(arguments: &[&str], log: PathBuf) -> Self {
+    fn start(program: &str, arguments: &[&str], log: PathBuf) -> Self {
         let program = Program {
-            path: exe().to_owned(),
+            path: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
             log: log.clone(),
             scratch: None,

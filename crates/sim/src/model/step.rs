@@ -40,6 +40,7 @@ impl Small {
             batch: BatchPolicy { freshness: FRESHNESS, rows: self.world.rows, bytes: u64::MAX },
             memory: u64::MAX,
             tables: self.world.tables,
+            letters: 0,
             shape: 1,
             revision: String::new(),
             insert_timeout: Duration::from_mins(1),
@@ -292,6 +293,7 @@ impl Small {
             Effect::Leave => self.end(state, at),
             Effect::Halt(_) => self.halted(state, at),
             Effect::DropRows(_) => {}
+            Effect::Isolate(..) => unreachable!("no server of these worlds refuses a row"),
         }
     }
 

@@ -94,7 +94,8 @@ fn offsets(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// A time as people write it.
+pub(in crate::command) fn time(text: &str) -> Result<Timestamp, String> {
     time_at(text, Timestamp::now())
 }
 

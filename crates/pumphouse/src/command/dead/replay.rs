@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use pumphouse_clickhouse::client::Client;
+use pumphouse_clickhouse::preflight::Finding;
+use pumphouse_core::replay::SAFE_AGE_MAX;
 use serde_json::json;
 
 use super::options::{Filters, connected};
@@ -97,32 +99,17 @@ impl Replay {
         client: &Client,
         stream: &Stream,
     ) -> anyhow::Result<Result<Ground, Exit>> {
-        let mut stream = stream.clone();
-        // What is bad of a letter in part becomes a letter again, also where `run` keeps none; no topic gets it.
-        stream.dead_letters = DeadLetters { table: true, topic: None };
-        let (mut ready, refused) = ready_stream(settings, client, &stream, 0).await?;
-        if !refused.is_empty() {
-            for finding in refused {
-                eprintln!("{finding}");
+        let mut ground = match replay_ground(settings, client, stream, self.letters_max).await? {
+            Ok(ground) => ground,
+            Err(refused) => {
+                for finding in refused {
+                    eprintln!("{finding}");
+                }
+                return Ok(Err(Exit::Findings));
             }
-            return Ok(Err(Exit::Findings));
-        }
-        let tables = |of: &Stream| of.tables.iter().map(Table::full_name).collect::<Vec<_>>();
-        let others: Vec<String> =
-            settings.streams.values().filter(|other| other.name != stream.name).flat_map(tables).collect();
-        for target in &mut ready.targets {
-            if others.contains(&target.name()) {
-                // Another stream's rows have partitions and offsets, too.
-                target.lineage = None;
-            }
-        }
-        let safe_age = ready.safe_age.min(Duration::from_secs(self.safe_age));
-        if safe_age < Duration::from_secs(3) {
-            bail!("a table of stream `{}` remembers tokens for too short a time to replay", stream.name);
-        }
-        let targets = ready.targets;
-        let (settings, client, letters_max) = (Arc::clone(settings), client.clone(), self.letters_max);
-        Ok(Ok(Ground { settings, client, stream, targets, safe_age, letters_max }))
+        };
+        ground.safe_age = ground.safe_age.min(Duration::from_secs(self.safe_age));
+        Ok(Ok(ground))
     }
 
     async fn replay(&self, ground: &Ground) -> anyhow::Result<Report> {
@@ -137,6 +124,38 @@ impl Replay {
         }
         Ok(session::replay(ground, &filter, &mut say).await?)
     }
+}
+
+/// The stream with its tables looked at; what has to be changed first where something has.
+pub(in crate::command) async fn replay_ground(
+    settings: &Arc<Settings>,
+    client: &Client,
+    stream: &Stream,
+    letters_max: usize,
+) -> anyhow::Result<Result<Ground, Vec<Finding>>> {
+    let mut stream = stream.clone();
+    // What is bad of a letter in part becomes a letter again, also where `run` keeps none; no topic gets it.
+    stream.dead_letters = DeadLetters { table: true, topic: None };
+    let (mut ready, refused) = ready_stream(settings, client, &stream, 0).await?;
+    if !refused.is_empty() {
+        return Ok(Err(refused));
+    }
+    let tables = |of: &Stream| of.tables.iter().map(Table::full_name).collect::<Vec<_>>();
+    let others: Vec<String> =
+        settings.streams.values().filter(|other| other.name != stream.name).flat_map(tables).collect();
+    for target in &mut ready.targets {
+        if others.contains(&target.name()) {
+            // Another stream's rows have partitions and offsets, too.
+            target.lineage = None;
+        }
+    }
+    let safe_age = ready.safe_age.min(SAFE_AGE_MAX);
+    if safe_age < Duration::from_secs(3) {
+        bail!("a table of stream `{}` remembers tokens for too short a time to replay", stream.name);
+    }
+    let targets = ready.targets;
+    let (settings, client) = (Arc::clone(settings), client.clone());
+    Ok(Ok(Ground { settings, client, stream, targets, safe_age, letters_max }))
 }
 
 /// Letters that are meant, of streams or topics that the configuration does not have.
@@ -177,16 +196,16 @@ fn told(report: &Report, dry_run: bool) -> String {
 }
 
 /// A line on standard error, at most once a second.
-pub(super) struct Progress {
+pub(in crate::command) struct Progress {
     next: Instant,
 }
 
 impl Progress {
-    pub(super) fn start() -> Self {
+    pub(in crate::command) fn start() -> Self {
         Self { next: Instant::now() + Duration::from_secs(1) }
     }
 
-    pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
+    pub(in crate::command) fn say(&mut self, line: impl FnOnce() -> String) {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + Duration::from_secs(1);

@@ -12,7 +12,7 @@ const SHOWN_BYTES_MAX: usize = 64 << 10;
 const LINE: usize = 16;
 
 /// A time to the millisecond, in UTC.
-pub(super) fn time(milliseconds: i64) -> String {
+pub(in crate::command) fn time(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.3}"))
 }
@@ -62,7 +62,7 @@ pub(super) fn summary(counts: &[Summary], title: impl Fn(&str) -> String) -> Str
 }
 
 /// Columns as wide as their widest cell; the last one as it is.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(in crate::command) fn aligned(rows: &[Vec<String>]) -> String {
     let count = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count).map(width).collect();

@@ -119,16 +119,17 @@ impl PartitionQueue {
         Some(Self { queue, taken: vec![ptr::null_mut(); TAKEN_AT_ONCE] })
     }
 
-    /// Hands what is there to `visit`, in order and in place; returns how many. Never waits.
+    /// Hands what is there to `visit`, in order and in place, at most so many; returns how many. Never waits.
     ///
     /// Not `rd_kafka_consume_callback_queue`: it moves the client's position past control messages that a rebalance
     /// has outdated, and sets the whole queue aside meanwhile, so that its bound does not hold. This call counts
     /// events (the end of a partition, a failure) as records; members do not ask for the one, and after the other
     /// the position is not used any more.
-    pub(super) fn take(&mut self, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
+    pub(super) fn take(&mut self, at_most: usize, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
         let (queue, taken) = (self.queue.native.as_ptr(), &mut self.taken);
-        // SAFETY: the array has room for `TAKEN_AT_ONCE` messages.
-        let count = unsafe { sys::rd_kafka_consume_batch_queue(queue, 0, taken.as_mut_ptr(), taken.len()) };
+        let at_most = at_most.min(taken.len());
+        // SAFETY: the array has room for `TAKEN_AT_ONCE` messages, which is no less than what is asked for.
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(queue, 0, taken.as_mut_ptr(), at_most) };
         let count = usize::try_from(count).unwrap_or(0);
         for message in &taken[..count] {
             // SAFETY: librdkafka filled in a live message, which is ours to destroy.

@@ -46,7 +46,7 @@ pub fn stored<C: ConsumerContext>(
 }
 
 /// What the group has committed; `None` for a partition without an offset.
-fn committed<C: ConsumerContext>(
+pub fn committed<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,
     partitions: &BTreeSet<Partition>,
@@ -130,15 +130,38 @@ fn first_offset<C: ConsumerContext>(
     let StartFrom::Time(at) = start_from else {
         return Ok(if start_from == StartFrom::Earliest { low } else { high });
     };
+    Ok(offset_since(client, topic, partition, at)?.unwrap_or(high))
+}
+
+/// The first record of a partition at or after a time, in milliseconds since 1970-01-01 UTC; the log's end where no
+/// record is that young.
+pub fn offset_at<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    partition: Partition,
+    at: i64,
+) -> KafkaResult<Offset> {
+    match offset_since(client, topic, partition, at)? {
+        Some(offset) => Ok(offset),
+        None => watermarks(client, topic, partition).map(|(_, high)| high),
+    }
+}
+
+fn offset_since<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+    partition: Partition,
+    at: i64,
+) -> KafkaResult<Option<Offset>> {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, number(partition), KafkaOffset::Offset(at))?;
     let found = client.offsets_for_times(list, ANSWER_TIMEOUT)?;
-    let Some(element) = found.find_partition(topic, number(partition)) else { return Ok(high) };
+    let Some(element) = found.find_partition(topic, number(partition)) else { return Ok(None) };
     element.error()?;
     Ok(match element.offset() {
-        KafkaOffset::Offset(offset) => unsigned(offset),
+        KafkaOffset::Offset(offset) => Some(unsigned(offset)),
         // No record is that young.
-        _ => high,
+        _ => None,
     })
 }
 

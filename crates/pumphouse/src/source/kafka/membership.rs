@@ -185,13 +185,18 @@ impl Membership {
         self.queues.clear();
     }
 
-    /// Hands what `partition` has fetched to `visit`; returns how many. Nothing before [`Self::poll`] has handed
+    /// Hands what `partition` has fetched to `visit`, at most so many; returns how many. Nothing before [`Self::poll`] has handed
     /// over the strays of the latest assignment.
-    pub(crate) fn take(&mut self, partition: Partition, visit: &mut dyn FnMut(&Taken<'_>)) -> usize {
+    pub(crate) fn take(
+        &mut self,
+        partition: Partition,
+        at_most: usize,
+        visit: &mut dyn FnMut(&Taken<'_>),
+    ) -> usize {
         if self.strays_wait {
             return 0;
         }
-        self.queues.get_mut(&partition).map_or(0, |queue| queue.take(visit))
+        self.queues.get_mut(&partition).map_or(0, |queue| queue.take(at_most, visit))
     }
 
     /// The position behind the last record that `take` handed over, control records included; `None`

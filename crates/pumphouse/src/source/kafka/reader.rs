@@ -65,7 +65,8 @@ pub fn read_ranges(
         for (partition, queue) in &mut queues {
             let range = ranges[partition];
             let mut state = Reading::Going;
-            progress += queue.take(&mut |taken| state = state.after(taken, *partition, range, visit));
+            progress +=
+                queue.take(usize::MAX, &mut |taken| state = state.after(taken, *partition, range, visit));
             match state {
                 Reading::Going => {}
                 Reading::Done => done.push(*partition),

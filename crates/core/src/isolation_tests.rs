@@ -1,0 +1,75 @@
+//! Searches over made-up blocks: what is found is what was hidden, within a bound.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Searches a block whose rows in `bad` are refused; `names` says whether the server names the first bad row.
+fn search(rows: usize, bad: &BTreeSet<usize>, refused_max: usize, names: bool) -> Search {
+    let mut search = Search::new(rows, refused_max);
+    while let Some(slice) = search.next_slice() {
+        let first = bad.range(slice.clone()).next().copied();
+        match first {
+            None => search.taken(),
+            Some(row) => search.refuses(names.then_some(row - slice.start)),
+        }
+    }
+    search
+}
+
+proptest! {
+    #[test]
+    fn what_is_found_is_what_was_hidden(
+        rows in 1_usize..3_000,
+        picked in proptest::collection::vec(any::<prop::sample::Index>(), 1..40),
+        names: bool,
+    ) {
+        let bad: BTreeSet<usize> = picked.iter().map(|index| index.index(rows)).collect();
+        let found = search(rows, &bad, 64, names);
+        prop_assert!(found.is_whole());
+        prop_assert_eq!(found.refused(), &bad);
+        prop_assert_eq!(found.judged(), rows);
+    }
+
+    #[test]
+    fn with_more_than_a_claim_can_name_the_rows_before_the_end_of_the_search_are_judged(
+        rows in 200_usize..3_000,
+        every in 2_usize..10,
+        names: bool,
+    ) {
+        let bad: BTreeSet<usize> = (0..rows).step_by(every).collect();
+        let found = search(rows, &bad, 16, names);
+        prop_assert!(!found.is_whole() && !found.only_refused());
+        let judged: BTreeSet<usize> = bad.range(..found.judged()).copied().collect();
+        prop_assert_eq!(found.refused(), &judged);
+        prop_assert!(found.judged() < rows);
+    }
+}
+
+#[test]
+fn one_bad_row_in_a_million_takes_a_few_trials() {
+    for (row, names) in [(0, false), (999_999, false), (123_456, false), (123_456, true)] {
+        let found = search(1_000_000, &[row].into(), 64, names);
+        assert_eq!(found.refused(), &BTreeSet::from([row]));
+        assert!(found.trials() <= if names { 4 } else { 42 }, "{} trials for row {row}", found.trials());
+    }
+}
+
+#[test]
+fn a_search_ends_at_its_bound_of_trials() {
+    let bad: BTreeSet<usize> = (0..100_000).step_by(7).collect();
+    let found = search(100_000, &bad, 100_000, false);
+    assert_eq!(found.trials(), TRIALS_MAX);
+    assert!(!found.is_whole() && found.judged() > 0);
+}
+
+#[test]
+fn a_block_of_refused_rows_only_is_told_apart_from_one_poison_row() {
+    assert!(!search(1, &[0].into(), 64, false).only_refused());
+    let all: BTreeSet<usize> = (0..12).collect();
+    assert!(search(12, &all, 64, true).only_refused() && search(12, &all, 64, false).only_refused());
+    let many = search(1_000, &(0..1_000).collect(), 64, true);
+    assert!(many.only_refused());
+    assert_eq!(many.samples().len(), EVERY_ROW_MIN);
+    assert!(many.samples().iter().all(|row| (many.judged()..1_000).contains(row)));
+}

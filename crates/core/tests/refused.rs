@@ -1,0 +1,196 @@
+//! One lane with two tables and a place for dead letters, step by step: what is sent when, and what a search leads to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pumphouse_core::batch::{BatchPolicy, Filled};
+use pumphouse_core::claim::{BatchId, Excluded, Metadata};
+use pumphouse_core::gap::GapPolicy;
+use pumphouse_core::isolation::{FRUITLESS_MAX, Isolation, Proof};
+use pumphouse_core::lane::Stored;
+use pumphouse_core::moment::{Moment, ServerTime, Time};
+use pumphouse_core::offset::{Offset, Partition, Range};
+use pumphouse_core::pump::{CommitId, Effect, Input, Policy, Pump, TableId};
+use pumphouse_core::verdict::{Halt, Refusal};
+
+const HERE: Partition = Partition(0);
+const FIRST: TableId = TableId(0);
+const SECOND: TableId = TableId(1);
+const LETTERS: TableId = TableId(2);
+
+struct Lane {
+    pump: Pump,
+    now: u64,
+}
+
+impl Lane {
+    /// A lane whose batch of four records is claimed, and the batch.
+    fn inserting() -> (Self, BatchId) {
+        let pump = Pump::new(Policy {
+            batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 4, bytes: 1_000_000 },
+            memory: 1_000_000,
+            tables: 3,
+            letters: 1,
+            shape: 1,
+            revision: "r".into(),
+            insert_timeout: Duration::from_secs(1),
+            safe_age: Duration::from_mins(30),
+            gaps: GapPolicy::Halt,
+        });
+        let mut lane = Self { pump, now: 1_000 };
+        let metadata = Some(Metadata::origin(Offset(0), ServerTime(0)));
+        lane.step(Input::Assigned(BTreeMap::from([(HERE, Stored { offset: Offset(0), metadata })])));
+        let range = Range::new(Offset(0), Offset(4));
+        let filled = Filled { rows: 4, bytes: 40 };
+        let claimed = lane.step(Input::Fetched { partition: HERE, range, filled });
+        let sent = lane.step(Input::Committed(commit(&claimed)));
+        assert_eq!(inserts(&sent), [FIRST, SECOND]);
+        let batch = sent.iter().find_map(|effect| match effect {
+            Effect::Insert { claim, .. } => Some(claim.id),
+            _ => None,
+        });
+        (lane, batch.expect("an insert"))
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        self.now += 20_000;
+        let server = ServerTime(i64::try_from(self.now / 100).expect("small"));
+        self.pump.step(&Moment { now: Time(self.now), server, entropy: u128::from(self.now) }, input)
+    }
+}
+
+fn commit(effects: &[Effect]) -> CommitId {
+    let found = effects.iter().find_map(|effect| match effect {
+        Effect::Commit(id, _) => Some(*id),
+        _ => None,
+    });
+    found.expect("a commit")
+}
+
+fn inserts(effects: &[Effect]) -> Vec<TableId> {
+    let table = |effect: &Effect| match effect {
+        Effect::Insert { table, .. } => Some(*table),
+        _ => None,
+    };
+    effects.iter().filter_map(table).collect()
+}
+
+fn is_searched(effects: &[Effect]) -> bool {
+    matches!(effects, [Effect::Isolate(_, FIRST)])
+}
+
+fn rows(is_steady: bool) -> Isolation {
+    let row = Excluded { partition: HERE, offset: Offset(2), index: 0, table: FIRST };
+    Isolation::Rows { rows: [row].into(), of: 4, proof: Proof { is_steady, before_writing: true } }
+}
+
+#[test]
+fn dead_letters_come_after_every_table() {
+    let (mut lane, batch) = Lane::inserting();
+    assert_eq!(lane.step(Input::Inserted(batch, SECOND)), []);
+    assert_eq!(inserts(&lane.step(Input::Inserted(batch, FIRST))), [LETTERS]);
+    commit(&lane.step(Input::Inserted(batch, LETTERS)));
+}
+
+#[test]
+fn a_refused_row_is_claimed_as_excluded_before_the_others_go_out() {
+    let (mut lane, batch) = Lane::inserting();
+    assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+    // The other table is still to answer.
+    assert_eq!(lane.step(Input::Isolated(batch, FIRST, rows(false))), []);
+    let revised = lane.step(Input::Inserted(batch, SECOND));
+    let [Effect::Commit(id, entries)] = revised.as_slice() else { panic!("{revised:?}") };
+    let claim = entries[&HERE].1.claim.clone().expect("a claim");
+    assert_eq!((claim.id, claim.excluded.len()), (batch, 1));
+    assert_eq!(lane.step(Input::Committed(*id)), [Effect::Rebuild(claim.clone())]);
+    let again = lane.step(Input::Rebuilt(batch, Filled { rows: 4, bytes: 40 }));
+    assert_eq!(inserts(&again), [FIRST]);
+    let letters = lane.step(Input::Inserted(batch, FIRST));
+    assert!(
+        matches!(letters.as_slice(), [Effect::Insert { claim: sent, table: LETTERS, .. }] if *sent == claim)
+    );
+}
+
+#[test]
+fn after_an_insert_in_doubt_only_a_steady_refusal_excludes_a_row() {
+    for is_steady in [false, true] {
+        let (mut lane, batch) = Lane::inserting();
+        lane.step(Input::Inserted(batch, SECOND));
+        lane.step(Input::InsertUnknown(batch, FIRST));
+        assert_eq!(inserts(&lane.step(Input::Tick)), [FIRST]);
+        assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+        let then = lane.step(Input::Isolated(batch, FIRST, rows(is_steady)));
+        assert_eq!(matches!(then.as_slice(), [Effect::Commit(..)]), is_steady, "{then:?}");
+        if !is_steady {
+            assert_eq!(inserts(&lane.step(Input::Tick)), [FIRST], "the whole block again");
+        }
+    }
+}
+
+#[test]
+fn an_error_that_proves_nothing_is_searched_and_stays_in_doubt_where_no_row_is_found() {
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::Inserted(batch, SECOND));
+    for round in 0..10 {
+        let searched = is_searched(&lane.step(Input::InsertSuspect(batch, FIRST)));
+        assert_eq!(searched, round < FRUITLESS_MAX);
+        if searched {
+            lane.step(Input::Isolated(batch, FIRST, Isolation::NoRow));
+        }
+        assert_eq!(inserts(&lane.step(Input::Tick)), [FIRST]);
+    }
+}
+
+#[test]
+fn searches_that_lead_to_nothing_end_in_a_halt() {
+    for found in [Isolation::NoRow, Isolation::Unknown] {
+        let (mut lane, batch) = Lane::inserting();
+        lane.step(Input::Inserted(batch, SECOND));
+        for _ in 0..FRUITLESS_MAX {
+            assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+            lane.step(Input::Isolated(batch, FIRST, found.clone()));
+            assert_eq!(inserts(&lane.step(Input::Tick)), [FIRST]);
+        }
+        let halted = lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+        assert_eq!(halted, [Effect::Halt(Halt::Refused(batch, FIRST, Refusal::Row))]);
+    }
+}
+
+#[test]
+fn a_table_that_refuses_every_row_halts() {
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::Inserted(batch, SECOND));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    let halted = lane.step(Input::Isolated(batch, FIRST, Isolation::EveryRow));
+    assert_eq!(halted, [Effect::Halt(Halt::EveryRow(batch, FIRST))]);
+}
+
+#[test]
+fn too_many_rows_take_the_claim_back_only_where_no_table_has_the_batch() {
+    let too_many = Isolation::TooMany { rows: 4, proof: Proof { is_steady: true, before_writing: true } };
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::Inserted(batch, SECOND));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    let halted = lane.step(Input::Isolated(batch, FIRST, too_many.clone()));
+    assert_eq!(halted, [Effect::Halt(Halt::TooManyRows(batch, FIRST))]);
+
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::InsertRefused(batch, SECOND, Refusal::Overloaded));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    let back = lane.step(Input::Isolated(batch, FIRST, too_many));
+    let [Effect::Commit(id, entries)] = back.as_slice() else { panic!("{back:?}") };
+    assert_eq!((entries[&HERE].0, &entries[&HERE].1.claim), (Offset(0), &None));
+    let over = lane.step(Input::Committed(*id));
+    assert!(over.contains(&Effect::Rejoin), "{over:?}");
+    assert_eq!(lane.pump.room(), 2, "half as many rows");
+    assert!(lane.pump.committed_offsets().collect::<BTreeSet<_>>().is_empty());
+}
+
+#[test]
+fn letters_that_are_refused_halt() {
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::Inserted(batch, FIRST));
+    lane.step(Input::Inserted(batch, SECOND));
+    let halted = lane.step(Input::InsertRefused(batch, LETTERS, Refusal::Row));
+    assert_eq!(halted, [Effect::Halt(Halt::Refused(batch, LETTERS, Refusal::Row))]);
+}

@@ -1,0 +1,100 @@
+//! Carries out what the schedule deals: each hand on a thread of its own, one fault at a time, each undone by whoever
+//! did it. A fault that can't be undone is trouble.
+
+mod network;
+mod processes;
+mod servers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use pumphouse::embedded::{clickhouse, kafka};
+
+use crate::ground::{Ground, Servers};
+use crate::processes::Processes;
+use crate::report::Report;
+use crate::schedule::{Deck, Fault, Hand};
+
+/// How often a pause looks whether the run has ended.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// What every hand needs.
+#[derive(Clone)]
+pub(crate) struct Table {
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) processes: Arc<Processes>,
+    pub(crate) report: Arc<Report>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// The four hands at work.
+pub(crate) struct Hands {
+    table: Table,
+    kafka: JoinHandle<kafka::Server>,
+    clickhouse: JoinHandle<clickhouse::Server>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Hands {
+    /// Begins.
+    pub(crate) fn start(table: &Table, servers: Servers, seed: u64) -> Self {
+        let Servers { mut clickhouse, mut kafka } = servers;
+        let of_kafka = table.clone();
+        let kafka = thread::spawn(move || {
+            of_kafka.deal(Deck::new(Hand::Kafka, seed), |table, fault, deck| {
+                servers::kafka(table, &mut kafka, fault, deck)
+            });
+            kafka
+        });
+        let of_clickhouse = table.clone();
+        let clickhouse = thread::spawn(move || {
+            of_clickhouse.deal(Deck::new(Hand::ClickHouse, seed), |table, fault, deck| {
+                servers::clickhouse(table, &mut clickhouse, fault, deck)
+            });
+            clickhouse
+        });
+        let of_processes = table.clone();
+        let processes =
+            thread::spawn(move || of_processes.deal(Deck::new(Hand::Processes, seed), processes::break_one));
+        let of_network = table.clone();
+        let network =
+            thread::spawn(move || of_network.deal(Deck::new(Hand::Network, seed), network::break_one));
+        Self { table: table.clone(), kafka, clickhouse, others: vec![processes, network] }
+    }
+
+    /// Ends when each has undone its last fault; the servers, which run.
+    pub(crate) fn finish(self) -> anyhow::Result<Servers> {
+        self.table.stop.store(true, Ordering::Relaxed);
+        for hand in self.others {
+            hand.join().map_err(|_| anyhow::anyhow!("a hand panicked"))?;
+        }
+        let kafka = self.kafka.join().map_err(|_| anyhow::anyhow!("Kafka's hand panicked"))?;
+        let clickhouse = self.clickhouse.join().map_err(|_| anyhow::anyhow!("ClickHouse's hand panicked"))?;
+        Ok(Servers { clickhouse, kafka })
+    }
+}
+
+impl Table {
+    fn deal(&self, mut deck: Deck, mut carry_out: impl FnMut(&Self, Fault, &mut Deck) -> anyhow::Result<()>) {
+        loop {
+            let (pause, fault) = deck.deal();
+            self.wait(pause);
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(error) = carry_out(self, fault, &mut deck) {
+                self.report.trouble(format!("{fault:?}: {error:#}"));
+            }
+        }
+    }
+
+    /// Waits so long, or until the run ends.
+    fn wait(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
+            thread::sleep(BEAT);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Faults of pumphouse's processes: killed, stopped too long, coming and going, short of ClickHouse's memory.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::Table;
+use crate::ground::{INSERT_TIMEOUT, SESSION};
+use crate::proxy::{LateAnswer, Trap};
+use crate::schedule::{Deck, Fault};
+
+/// How long an insert is waited for that may be kept back.
+const CATCH_WITHIN: Duration = Duration::from_secs(8);
+/// Deadlines are whole seconds by ClickHouse's clock: past them by so much, it is past them for certain.
+const PAST_DEADLINE: Duration = Duration::from_secs(3);
+/// Processes that are left alone when one is asked to leave.
+const LEFT_MIN: usize = 2;
+
+pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) -> anyhow::Result<()> {
+    let (processes, report) = (&table.processes, &table.report);
+    let (running, choice, pause) = (processes.running(), deck.below(usize::MAX), deck.milliseconds(0..2_500));
+    let Some(&victim) = running.get(choice % running.len().max(1)) else { return Ok(()) };
+    match fault {
+        Fault::Kill => {
+            report.begins(fault, &format!("process {victim}, back after {pause:?}"));
+            processes.kill(victim)?;
+            table.wait(pause);
+            processes.start(victim, None)
+        }
+        Fault::StopPastSession => {
+            let time = SESSION + Duration::from_secs(1) + pause;
+            report.begins(fault, &format!("process {victim} for {time:?}"));
+            processes.signal(victim, Signal::STOP)?;
+            table.wait(time);
+            processes.signal(victim, Signal::CONT)
+        }
+        Fault::StopPastDeadline => stop_past_deadline(table, victim),
+        Fault::TightMemory => {
+            report.begins(fault, &format!("process {victim}"));
+            processes.kill(victim)?;
+            processes.start(victim, Some(&table.ground.tight[victim]))?;
+            table.wait(Duration::from_secs(5) + pause);
+            processes.kill(victim)?;
+            processes.start(victim, None)
+        }
+        Fault::Join => match processes.free().first() {
+            Some(&free) => {
+                report.begins(fault, &format!("process {free}"));
+                processes.start(free, None)
+            }
+            None => {
+                report.skips(fault, "every place has a process");
+                Ok(())
+            }
+        },
+        _ if running.len() > LEFT_MIN => {
+            report.begins(fault, &format!("process {victim}"));
+            let code = processes.leave(victim)?;
+            report.note(&format!("process {victim} left with {code:?}"));
+            Ok(())
+        }
+        _ => {
+            report.skips(fault, "two processes are left");
+            Ok(())
+        }
+    }
+}
+
+/// Keeps an insert back on its way, stops the process that sent it, and delivers the insert when its deadline has
+/// passed: ClickHouse has to refuse it, since others have taken the batch over by then.
+fn stop_past_deadline(table: &Table, victim: usize) -> anyhow::Result<()> {
+    let (proxy, report) = (&table.ground.clickhouse_proxies[victim], &table.report);
+    proxy.set_trap(Trap::Hold);
+    let begun = Instant::now();
+    while !proxy.holds() && begun.elapsed() < CATCH_WITHIN {
+        thread::sleep(Duration::from_millis(2));
+    }
+    table.processes.signal(victim, Signal::STOP)?;
+    proxy.remove_trap();
+    if !proxy.holds() {
+        report.skips(Fault::StopPastDeadline, "no insert came in time");
+        return table.processes.signal(victim, Signal::CONT);
+    }
+    report.begins(Fault::StopPastDeadline, &format!("process {victim}"));
+    // Not cut short by the end of the run: what is kept back has to arrive late.
+    thread::sleep(INSERT_TIMEOUT + PAST_DEADLINE);
+    match proxy.deliver_held() {
+        Some(LateAnswer::Refused) => report.late("refused: its deadline had passed".to_owned()),
+        Some(LateAnswer::Other(answer)) if answer.starts_with("HTTP/1.1 200") => {
+            report.trouble(format!("ClickHouse took an insert past its deadline: {answer}"));
+        }
+        Some(LateAnswer::Other(answer)) => report.late(answer),
+        None => {}
+    }
+    table.processes.signal(victim, Signal::CONT)
+}

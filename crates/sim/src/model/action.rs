@@ -21,7 +21,7 @@ pub enum Reply {
     DoneLate,
     /// Not at all: it may still happen.
     Lost,
-    /// Refused, and nothing happened.
+    /// Refused, and nothing happened; where a row is at fault, without proof of that.
     Refused,
     /// What was asked for is read now and told later.
     ReadNow,
@@ -180,6 +180,7 @@ fn failing_answers(state: &State, at: usize, member: &Member, out: &mut Vec<Acti
         let (lost, refused) = match what {
             Asked::Commit(..) => (left.lost_commits > 0, left.deferred_commits > 0),
             Asked::Insert(_) => (left.lost_inserts > 0, left.refused_inserts > 0),
+            Asked::Isolate(..) => (false, left.refused_inserts > 0),
             _ => (false, false),
         };
         if lost {

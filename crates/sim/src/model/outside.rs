@@ -86,6 +86,7 @@ impl Small {
             self.see(Seen::TooLate);
             return false;
         }
+        state.check_rows(insert);
         let batch = &state.batches[&insert.batch];
         let forgotten =
             state.forgotten.contains(&insert.batch) || self.world.defect == Some(Defect::ForgetsTokens);
@@ -105,20 +106,46 @@ impl Small {
         true
     }
 
+    /// The record that the first table refuses.
+    pub(super) fn refused_record(&self) -> Option<(Partition, Offset)> {
+        self.world.refuses.map(|(partition, offset)| (Partition(partition), Offset(offset)))
+    }
+
+    /// Whether a target takes dead letters.
+    pub(super) fn takes_letters(&self, table: TableId) -> bool {
+        self.world.refuses.is_some() && table.0 + 1 == self.world.tables
+    }
+
+    /// Whether ClickHouse refuses an insert for a row of it.
+    pub(super) fn refuses(&self, insert: &Insert) -> bool {
+        insert.table == TableId(0)
+            && self.refused_record().is_some_and(|record| insert.rows.contains(&record))
+    }
+
     /// Rows that came twice, and records that are passed and not there.
     pub(super) fn wrong_rows(&self, state: &State) -> Option<Wrong> {
         if self.world.allows != Allows::Doubles && state.rows.values().any(|times| times.len() > 1) {
             return Some(Wrong::Doubled);
         }
-        let tables = (0..self.world.tables).map(TableId);
+        let letters = self.tables().find(|table| self.takes_letters(*table));
+        let is_letter = |(partition, offset)| {
+            letters.is_some_and(|letters| state.rows.contains_key(&(letters, partition, offset)))
+        };
+        let twice = |(table, partition, offset): &(TableId, Partition, Offset)| {
+            !self.takes_letters(*table) && is_letter((*partition, *offset))
+        };
+        if state.rows.keys().any(twice) {
+            return Some(Wrong::Doubled);
+        }
+        let tables = self.tables().filter(|table| !self.takes_letters(*table));
         let mut passed = tables.flat_map(|table| {
             let offsets = |(p, stored): (&Partition, &Stored)| (*p, stored.offset.0);
             let stored = state.stored.iter().map(offsets);
             stored.flat_map(move |(p, end)| (0..end).map(move |offset| (table, p, Offset(offset))))
         });
         let missing = |(table, partition, offset)| {
-            !state.rows.contains_key(&(table, partition, offset))
-                && !state.gaps.contains(&(partition, offset))
+            let is_known = is_letter((partition, offset)) || state.gaps.contains(&(partition, offset));
+            !state.rows.contains_key(&(table, partition, offset)) && !is_known
         };
         passed.any(missing).then_some(Wrong::Lost)
     }
@@ -157,13 +184,17 @@ impl State {
         Mask::all(self.batches[&insert.batch].claim.ranges.len())
     }
 
-    /// An insert is being sent: its claim has to stand, and its rows have to be those of its token.
+    /// An insert is being sent: its claim has to stand.
     pub(super) fn check_insert(&mut self, insert: &Insert) {
-        let batches = Arc::make_mut(&mut self.batches);
-        let batch = batches.get_mut(&insert.batch).expect("a batch is sealed before it is inserted");
-        if !batch.whole {
+        if !self.batches[&insert.batch].whole {
             self.wrong = Some(Wrong::Unclaimed);
         }
+    }
+
+    /// An insert is being taken: its rows have to be those that its token stands for.
+    fn check_rows(&mut self, insert: &Insert) {
+        let batches = Arc::make_mut(&mut self.batches);
+        let batch = batches.get_mut(&insert.batch).expect("a batch is sealed before it is inserted");
         let first = batch.rows.entry(insert.table).or_insert_with(|| insert.rows.clone());
         // What Kafka no longer has can't be built again; it is written down as gone.
         if first.symmetric_difference(&insert.rows).any(|record| !self.gaps.contains(record)) {

@@ -184,6 +184,9 @@ fn question(asked: &Asked) -> String {
         Asked::Origins(_, partitions) => format!("what stands behind the starts of {}", list(partitions)),
         Asked::Gaps(_, missing) => format!("a gap of {} records", missing.len()),
         Asked::Survey(id, _) => format!("whether nobody can insert {} any more", batch(*id)),
+        Asked::Isolate(claim, table) => {
+            format!("which rows of {} table {} refuses", batch(claim.id), table.0)
+        }
         Asked::Probe(claim) => format!("whether the table has rows of {}", batch(claim.id)),
     }
 }

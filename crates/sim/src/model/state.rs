@@ -51,6 +51,8 @@ pub enum Asked {
     Rebuild(Claim),
     /// Whether rows of a claim are there.
     Probe(Claim),
+    /// Which rows of a claim a table refuses.
+    Isolate(Claim, TableId),
     /// What stands behind the starts of these partitions.
     Origins(OrderId, BTreeSet<Partition>),
     /// That these records are gone is to be written down.
@@ -98,7 +100,7 @@ pub struct Batch {
     pub whole: bool,
     /// How often its partitions had been set back by hand before.
     pub eras: BTreeMap<Partition, u8>,
-    /// Its rows at the first insert into a table: later ones have to have the same.
+    /// Its rows at the first insert that a table took: later ones have to have the same.
     pub rows: BTreeMap<TableId, Rows>,
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::Claim;
+use pumphouse_core::claim::{Claim, Excluded};
 use pumphouse_core::gap::{GapPolicy, GapsAnswer};
 use pumphouse_core::invariant;
+use pumphouse_core::isolation::{Isolation, Proof};
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, Effect, Input, Outcome, Policy, Pump, Survey, TableId};
@@ -40,12 +41,12 @@ impl Small {
             batch: BatchPolicy { freshness: FRESHNESS, rows: self.world.rows, bytes: u64::MAX },
             memory: u64::MAX,
             tables: self.world.tables,
-            letters: 0,
             shape: 1,
             revision: String::new(),
             insert_timeout: Duration::from_mins(1),
             safe_age: SAFE_AGE,
             gaps: GapPolicy::Report,
+            letters: u8::from(self.world.refuses.is_some()),
         })
     }
 
@@ -80,7 +81,9 @@ impl Small {
                 state.left.torn_inserts -= u8::from(mask != state.whole(&stray));
                 Arc::make_mut(&mut state.strays).remove(&stray);
                 self.see(Seen::Zombie);
-                self.land(state, &stray, mask);
+                if !self.refuses(&stray) {
+                    self.land(state, &stray, mask);
+                }
             }
             Action::Late(at, mask) => {
                 let mut entries = Arc::make_mut(&mut state.late).remove(at);
@@ -197,6 +200,7 @@ impl Small {
                 let landed = state.pieces.iter().any(|(batch, ..)| *batch == claim.id);
                 Input::Probed(claim.id, Some(landed))
             }
+            Asked::Isolate(claim, table) => self.isolate(state, at, &claim, table, reply),
             Asked::Origins(order, partitions) => Input::Origins(order, state.origins(&partitions)),
             Asked::Gaps(order, missing) => {
                 self.see(Seen::Gap);
@@ -219,8 +223,12 @@ impl Small {
             }
             Reply::Refused => {
                 state.left.refused_inserts -= 1;
+                if self.refuses(&insert) {
+                    return Input::InsertSuspect(batch, table);
+                }
                 Input::InsertRefused(batch, table, Refusal::Overloaded)
             }
+            _ if self.refuses(&insert) => Input::InsertRefused(batch, table, Refusal::Row),
             _ if self.land(state, &insert, state.whole(&insert)) => Input::Inserted(batch, table),
             _ => Input::InsertRefused(batch, table, Refusal::Deadline),
         }
@@ -274,6 +282,7 @@ impl Small {
             Effect::ReadStored(claim) => self.ask(state, at, Asked::ReadStored(claim)),
             Effect::Rebuild(claim) => self.ask(state, at, Asked::Rebuild(claim)),
             Effect::Probe(claim) => self.ask(state, at, Asked::Probe(claim)),
+            Effect::Isolate(claim, table) => self.ask(state, at, Asked::Isolate(claim, table)),
             Effect::AskOrigins(order, starts) => {
                 self.ask(state, at, Asked::Origins(order, starts.into_keys().collect()));
             }
@@ -293,7 +302,6 @@ impl Small {
             Effect::Leave => self.end(state, at),
             Effect::Halt(_) => self.halted(state, at),
             Effect::DropRows(_) => {}
-            Effect::Isolate(..) => unreachable!("no server of these worlds refuses a row"),
         }
     }
 
@@ -316,8 +324,9 @@ impl Small {
             self.see(Seen::Chained);
         }
         let rows = records(&claim.ranges);
+        let of = |table| if self.takes_letters(table) { Rows::new() } else { rows.clone() };
         let member = Arc::make_mut(&mut state.members[at]);
-        member.payloads.extend(self.tables().map(|table| ((claim.id, table), rows.clone())));
+        member.payloads.extend(self.tables().map(|table| ((claim.id, table), of(table))));
         assert!(!state.batches.contains_key(&claim.id), "an identity is drawn once");
         state.note_claim(claim);
     }
@@ -340,7 +349,14 @@ impl Small {
                 let times = state.rows.get(&(table, *partition, *offset));
                 times.is_some_and(|times| times.iter().any(superseded))
             };
-            let rows = all.iter().filter(|record| !held(record)).copied().collect();
+            let excluded =
+                claim.excluded.iter().filter(|row| row.table == table || self.takes_letters(table));
+            let excluded: Rows = excluded.map(|row| (row.partition, row.offset)).collect();
+            let of_table = if self.takes_letters(table) { &excluded } else { &all };
+            let mut rows: Rows = of_table.iter().filter(|record| !held(record)).copied().collect();
+            if !self.takes_letters(table) {
+                rows.retain(|record| !excluded.contains(record));
+            }
             let member = Arc::make_mut(&mut state.members[at]);
             member.payloads.insert((claim.id, table), rows);
         }
@@ -349,6 +365,21 @@ impl Small {
             (to > range.from).then(|| (*partition, Range::new(range.from, to)))
         });
         gone.collect()
+    }
+
+    /// Looks for the refused row; a refusal that proves nothing is a fault.
+    fn isolate(&self, state: &mut State, at: usize, claim: &Claim, table: TableId, reply: Reply) -> Input {
+        let rows = state.members[at].payloads.get(&(claim.id, table)).cloned().unwrap_or_default();
+        let refused = self.refused_record().filter(|record| rows.contains(record));
+        state.left.refused_inserts -= u8::from(reply == Reply::Refused);
+        let found = refused.map_or(Isolation::NoRow, |(partition, offset)| {
+            self.see(Seen::Excluded);
+            let is_proven = reply != Reply::Refused;
+            let row = Excluded { partition, offset, index: 0, table };
+            let proof = Proof { is_steady: is_proven, before_writing: is_proven };
+            Isolation::Rows { rows: [row].into(), of: rows.len() as u64, proof }
+        });
+        Input::Isolated(claim.id, table, found)
     }
 
     fn halted(&self, state: &mut State, at: usize) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use pumphouse_core::claim::Claim;
 use pumphouse_core::gap::Gaps;
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitId, OrderId};
 
@@ -86,6 +87,8 @@ pub enum Event {
     ReportGaps(Who, u64, OrderId, Gaps),
     /// The tables are asked whether rows of a claim are there.
     Probe(Who, u64, Claim),
+    /// The server is asked whether a claim can be superseded; nobody inserts it after this, by its clock.
+    Survey(Who, u64, Claim, ServerTime),
     /// An insert reaches the server.
     Insert(Sender, Insert),
     /// The next part of a running insert lands.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use pumphouse_core::claim::Claim;
 use pumphouse_core::gap::{GapOf, Gaps, GapsAnswer};
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{Input, OrderId, TableId};
+use pumphouse_core::pump::{Input, OrderId, Survey, TableId};
 use pumphouse_core::verdict::Refusal;
 
 use crate::agenda::{Event, Sender, Who};
@@ -44,9 +45,8 @@ impl World {
     fn refusal(&mut self, insert: &Insert) -> Option<Refusal> {
         let table = 1u8 << insert.table;
         let letters = insert.table + 1 == self.setup.shape.targets;
-        let refused = |(partition, offset): &(u32, u64)| {
-            let record = self.logs[*partition as usize].at(*offset);
-            record.refused && record.targets & table != 0
+        let refused = |(partition, offset, targets): &(u32, u64, u8)| {
+            self.logs[*partition as usize].at(*offset).refused && targets & table != 0
         };
         if !self.server.is_up {
             Some(Refusal::NotSent)
@@ -139,25 +139,44 @@ impl World {
     /// Whether any table holds a row of the claim.
     pub(crate) fn probe(&mut self, who: Who, epoch: u64, claim: Claim) {
         if !self.server.is_up {
-            let again = self.now + 500;
-            if self.is_alive(who) && self.members[who.member].epoch == epoch {
-                self.agenda.put(again, Event::Probe(who, epoch, claim));
-            }
-            return;
+            return self.ask_again((who, epoch), Event::Probe(who, epoch, claim));
         }
-        let landed = self.setup.lineage.then(|| {
-            self.server.tables.iter().any(|table| {
-                claim.ranges.iter().any(|(partition, range)| {
-                    (range.from.0..range.to.0).any(|offset| {
-                        let cell = table.rows.cell(partition.0, offset);
-                        cell.rows > 0 && cell.at == claim.claimed_at.0
-                    })
-                })
-            })
-        });
+        let tables = 0..self.setup.shape.targets;
+        let landed = self.setup.lineage.then(|| self.server.holds_any(tables, &claim, &[claim.claimed_at]));
         self.trace.line(self.now, "clickhouse", format_args!("asked for {}: {landed:?}", claim.id));
         let delay = self.chance.latency();
         self.tell_after(delay, who, Note::Fact(epoch, Input::Probed(claim.id, landed)));
+    }
+
+    /// The server does not answer: asked again, as long as somebody wants to know.
+    pub(crate) fn ask_again(&mut self, (who, epoch): (Who, u64), question: Event) {
+        if self.is_alive(who) && self.members[who.member].epoch == epoch {
+            self.agenda.put(self.now + 500, question);
+        }
+    }
+
+    /// Whether nobody can insert a claim any more, and whether the tables tell what of it they hold.
+    pub(crate) fn survey(&mut self, (who, epoch): (Who, u64), claim: Claim, over_at: ServerTime) {
+        if !self.server.is_up {
+            return self.ask_again((who, epoch), Event::Survey(who, epoch, claim, over_at));
+        }
+        let survey = if !self.setup.lineage {
+            Survey::CannotTell
+        } else if self.server.time(self.now) < over_at || self.server.is_running(claim.id) {
+            Survey::NotYet
+        } else if self.views_cannot_tell(&claim) {
+            Survey::CannotTell
+        } else {
+            Survey::Over
+        };
+        self.trace.line(self.now, "clickhouse", format_args!("looked at for {}: {survey:?}", claim.id));
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::Surveyed(claim.id, survey)));
+    }
+
+    /// Whether rows of a claim, or of what it superseded, are in the table that has a view.
+    pub(crate) fn views_cannot_tell(&self, claim: &Claim) -> bool {
+        self.setup.with_view && self.server.holds_any(0..1, claim, &claim.times())
     }
 
     /// How far the tables are with partitions whose start nobody wrote down.
@@ -168,10 +187,7 @@ impl World {
         partitions: BTreeSet<Partition>,
     ) {
         if !self.server.is_up {
-            if self.is_alive(who) && self.members[who.member].epoch == epoch {
-                self.agenda.put(self.now + 500, Event::AskHighest(who, epoch, order, partitions));
-            }
-            return;
+            return self.ask_again((who, epoch), Event::AskHighest(who, epoch, order, partitions));
         }
         let highest = |partition: Partition| {
             let offsets = 0..self.logs[partition.0 as usize].records.len() as u64;
@@ -187,7 +203,7 @@ impl World {
     }
 
     /// Gaps are written down, each under its token.
-    pub(crate) fn report_gaps(&mut self, (who, epoch): (Who, u64), order: OrderId, gaps: Gaps) {
+    pub(crate) fn report_gaps(&mut self, (who, epoch): (Who, u64), order: OrderId, gaps: &Gaps) {
         let running = matches!(&gaps.of, GapOf::Claim(claim) if self.server.is_running(claim.id));
         let lost = self.chance.strikes(Fault::InsertLost);
         let answer = if !self.server.is_up {
@@ -215,16 +231,20 @@ impl World {
         let offsets = missing.from.0..missing.to.0;
         let landed = |world: &Self, offset: u64| match of {
             GapOf::Unread(_) => false,
-            GapOf::Claim(claim) => world.server.tables.iter().any(|table| {
-                let cell = table.rows.cell(partition.0, offset);
-                cell.rows > 0 && cell.at == claim.claimed_at.0
-            }),
+            GapOf::Claim(claim) => {
+                let mut tables = 0..world.setup.shape.targets;
+                tables.any(|table| world.server.holds(table, (partition.0, offset), &claim.times()))
+            }
         };
         // A row in one table says nothing of another, nor of a view.
         let several = self.setup.shape.targets > 2 || self.setup.with_view;
         let any = offsets.clone().any(|offset| landed(self, offset));
-        let claimed = matches!(of, GapOf::Claim(_));
-        let untold = claimed && (!self.setup.lineage || (several && any));
+        // An insert may be on its way as long as its deadline allows.
+        let out = |claim: &Claim| self.server.time(self.now) > claim.sent_until;
+        let untold = match of {
+            GapOf::Unread(_) => false,
+            GapOf::Claim(claim) => !out(claim) || !self.setup.lineage || (several && any),
+        };
         for offset in offsets {
             let gap = match (untold, landed(self, offset)) {
                 (true, _) => Gap::PossiblyLanded,

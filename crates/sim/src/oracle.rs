@@ -1,9 +1,9 @@
 //! What has to hold, whatever happened: no row twice, none missing below an offset, views like their tables, and no
 //! halt without a fault of this history that justifies it.
 
+use pumphouse_core::claim::SUPERSEDES_MAX;
 use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::offset::Partition;
-use pumphouse_core::pump::DEADLINE_MARGIN;
 use pumphouse_core::verdict::{Halt, Refusal};
 
 use crate::topic::{Gap, Record};
@@ -88,8 +88,7 @@ impl World {
     /// | offsets lost | metadata wiped, reset or forgotten there |
     /// | position behind the log's end | nothing here |
     /// | another shape | a process that started with another one |
-    /// | a claim too old | its age by the server's clock |
-    /// | undecidable | metadata wiped, reset or forgotten on a partition of the claim; or a table without lineage |
+    /// | a claim too old, undecidable | a table without lineage, or with a view and rows of it; superseded too often |
     /// | metadata too large, gaps refused | nothing here |
     pub(crate) fn judge_halt(&mut self, index: usize, reason: &Halt) {
         let shape = self.members[index].shape;
@@ -97,7 +96,7 @@ impl World {
             Halt::Refused(batch, _, Refusal::Block) => {
                 let payload = self.members[index].payloads.get(batch);
                 let records = payload.iter().flat_map(|payload| &payload.records);
-                records.into_iter().any(|(p, o)| self.logs[*p as usize].at(*o).refused)
+                records.into_iter().any(|(p, o, _)| self.logs[*p as usize].at(*o).refused)
             }
             Halt::RecordsGone { partition, missing } => {
                 self.setup.gaps == GapPolicy::Halt && missing.to.0 <= self.logs[partition.0 as usize].low
@@ -107,14 +106,9 @@ impl World {
             }
             Halt::OffsetsLost(lost) => lost.keys().all(|partition| self.by_hand.contains(partition)),
             Halt::Shape(claim) => claim.shape != shape,
-            Halt::TooOld(claim) => {
-                let age = self.server.time(self.now).0 - claim.claimed_at.0;
-                let margin = i64::try_from(DEADLINE_MARGIN.as_millis()).expect("short");
-                let safe = i64::try_from(self.setup.safe_age).expect("short");
-                age >= safe - margin - CLOCKS_DIFFER
-            }
-            Halt::Undecidable(claim) => {
-                !self.setup.lineage || claim.ranges.keys().any(|partition| self.by_hand.contains(partition))
+            Halt::TooOld(claim) | Halt::Undecidable(claim) => {
+                let full = claim.supersedes.len() == SUPERSEDES_MAX;
+                full || !self.setup.lineage || self.views_cannot_tell(claim)
             }
             Halt::EveryRow(..)
             | Halt::TooManyRows(..)
@@ -142,6 +136,3 @@ impl World {
         }
     }
 }
-
-/// How far a process's idea of the server's time may be off when that is set.
-const CLOCKS_DIFFER: i64 = 8_500;

@@ -26,7 +26,10 @@ fn ranges(ranges: &BTreeMap<Partition, Range>) -> String {
 }
 
 fn claim(claim: &Claim) -> String {
-    format!("{} {}", batch(claim.id), ranges(&claim.ranges))
+    let instead: Vec<String> = claim.supersedes.iter().map(|old| batch(old.id)).collect();
+    let instead =
+        if instead.is_empty() { String::new() } else { format!(" instead of {}", instead.join(",")) };
+    format!("{} {}{instead}", batch(claim.id), ranges(&claim.ranges))
 }
 
 fn entries(entries: &Entries) -> String {
@@ -92,6 +95,9 @@ pub(crate) fn order(effect: &Effect) -> String {
         Effect::ReadStored(what) => format!("read what is stored for {}", claim(what)),
         Effect::Rebuild(what) => format!("build {} again", claim(what)),
         Effect::Probe(what) => format!("ask the tables for {}", claim(what)),
+        Effect::Survey { claim: what, over_at } => {
+            format!("find out whether {} can be superseded, after {}", claim(what), over_at.0)
+        }
         Effect::Release(back) => format!("give back {}", partitions(back)),
         other => format!("{other:?}"),
     }

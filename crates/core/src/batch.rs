@@ -123,3 +123,57 @@ impl Open {
         self.opened_at.map(|opened| opened.after(policy.freshness))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offset::Offset;
+
+    const POLICY: BatchPolicy = BatchPolicy { freshness: Duration::from_millis(50), rows: 5, bytes: 100 };
+
+    fn open(rows: u64, bytes: u64) -> Open {
+        let mut open = Open::default();
+        open.add(Time(7), Partition(0), Range::new(Offset(0), Offset(9)), Filled { rows, bytes });
+        open
+    }
+
+    #[test]
+    fn a_batch_closes_at_its_limits_and_not_before() {
+        let now = Time(56);
+        assert_eq!(Open::default().close_reason(now, &POLICY), None);
+        assert_eq!(open(4, 99).close_reason(now, &POLICY), None);
+        assert_eq!(open(5, 99).close_reason(now, &POLICY), Some(CloseReason::Rows));
+        assert_eq!(open(4, 100).close_reason(now, &POLICY), Some(CloseReason::Bytes));
+        assert_eq!(open(4, 99).close_reason(Time(57), &POLICY), Some(CloseReason::Age));
+        assert_eq!(open(4, 99).closes_at(&POLICY), Some(Time(57)));
+        assert_eq!(Open::default().closes_at(&POLICY), None);
+    }
+
+    #[test]
+    fn a_full_batch_has_no_room_and_one_of_128_partitions_none_for_another() {
+        assert!(open(4, 99).has_room(Partition(0), &POLICY) && open(4, 99).has_room(Partition(1), &POLICY));
+        assert!(!open(5, 99).has_room(Partition(0), &POLICY));
+        assert!(!open(4, 100).has_room(Partition(0), &POLICY));
+        let mut wide = Open::default();
+        for partition in 0..127 {
+            wide.add(Time(0), Partition(partition), Range::new(Offset(0), Offset(1)), Filled::default());
+        }
+        assert!(wide.has_room(Partition(127), &POLICY));
+        wide.add(Time(0), Partition(127), Range::new(Offset(0), Offset(1)), Filled::default());
+        assert!(wide.has_room(Partition(127), &POLICY) && !wide.has_room(Partition(128), &POLICY));
+    }
+
+    #[test]
+    fn what_is_taken_from_a_partition_adds_up_and_goes_with_it() {
+        let mut open = open(2, 20);
+        open.add(Time(9), Partition(0), Range::new(Offset(9), Offset(12)), Filled { rows: 1, bytes: 30 });
+        open.add(Time(9), Partition(1), Range::new(Offset(3), Offset(4)), Filled { rows: 1, bytes: 1 });
+        assert_eq!(open.filled(), Filled { rows: 4, bytes: 51 });
+        assert_eq!(open.ranges()[&Partition(0)], Range::new(Offset(0), Offset(12)));
+        open.drop_partition(Partition(0));
+        assert_eq!(open.filled(), Filled { rows: 1, bytes: 1 });
+        assert_eq!(open.closes_at(&POLICY), Some(Time(57)), "the age is the batch's");
+        open.drop_partition(Partition(1));
+        assert!(open.is_empty() && open.closes_at(&POLICY).is_none());
+    }
+}

@@ -72,3 +72,30 @@ impl fmt::Display for Range {
         write!(f, "[{}, {})", self.from, self.to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_half_open() {
+        let range = Range::new(Offset(3), Offset(7));
+        assert_eq!((range.len(), range.is_empty()), (4, false));
+        let empty = Range::new(Offset(3), Offset(3));
+        assert_eq!((empty.len(), empty.is_empty()), (0, true));
+        assert_eq!(range.extended(Range::new(Offset(7), Offset(9))), Range::new(Offset(3), Offset(9)));
+        assert_eq!(format!("{} of {}", range, Partition(5)), "[3, 7) of 5");
+    }
+
+    #[test]
+    #[should_panic(expected = "never runs backwards")]
+    fn a_range_never_runs_backwards() {
+        let _ = Range::new(Offset(4), Offset(3));
+    }
+
+    #[test]
+    #[should_panic(expected = "without hole or overlap")]
+    fn ranges_join_without_a_hole() {
+        let _ = Range::new(Offset(3), Offset(7)).extended(Range::new(Offset(8), Offset(9)));
+    }
+}

@@ -9,3 +9,13 @@ use crate::claim::BatchId;
 pub fn token(batch: BatchId, table: &str) -> String {
     format!("ph1:{batch}/{table}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_batch_and_table_and_nothing_else() {
+        assert_eq!(token(BatchId(0xab), "clicks"), "ph1:000000000000000000000000000000ab/clicks");
+    }
+}

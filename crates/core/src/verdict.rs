@@ -183,4 +183,23 @@ mod tests {
             assert_eq!(on_refusal(refusal, 1, 0), Verdict::Halt);
         }
     }
+
+    #[test]
+    fn pauses_double_up_to_ten_seconds_and_shorten_by_up_to_a_half() {
+        let pauses = |refusal| {
+            [1, 2, 3, 6, 7, 40].map(|attempt| match on_refusal(refusal, attempt, 0) {
+                Verdict::Retry(pause) => pause.as_millis(),
+                verdict => panic!("{verdict:?}"),
+            })
+        };
+        assert_eq!(pauses(Refusal::Overloaded), [200, 400, 800, 6_400, 10_000, 10_000]);
+        assert_eq!(pauses(Refusal::TooManyParts), [1_000, 2_000, 4_000, 10_000, 10_000, 10_000]);
+        assert_eq!(pause_in_doubt(2, 0).as_millis(), 400);
+        assert_eq!(
+            pause_in_doubt(2, 199).as_millis(),
+            201,
+            "half of it, less one, is the most that jitter takes"
+        );
+        assert_eq!(pause_in_doubt(2, 200).as_millis(), 400);
+    }
 }

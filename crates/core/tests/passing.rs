@@ -9,7 +9,7 @@ use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitId, Effect, Input, Policy, Pump};
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump};
 
 const PARTITION: Partition = Partition(0);
 
@@ -61,4 +61,80 @@ fn records_that_come_while_offsets_pass_are_the_next_batch() {
     pump.step(&at(61), fetched(4, 9, 5));
     let (_, from) = commit(&pump.step(&at(62), Input::Committed(pass))).expect("a claim");
     assert_eq!(from, Offset(4), "the claim stands where the offsets passed to");
+}
+
+fn assigned(partitions: &[u32]) -> Input {
+    let metadata = Some(Metadata::origin(Offset(0), ServerTime(0)));
+    let stored = Stored { offset: Offset(0), metadata };
+    Input::Assigned(partitions.iter().map(|partition| (Partition(*partition), stored.clone())).collect())
+}
+
+fn filled(from: u64, to: u64, bytes: u64) -> Input {
+    let range = Range::new(Offset(from), Offset(to));
+    Input::Fetched { partition: PARTITION, range, filled: Filled { rows: to - from, bytes } }
+}
+
+#[test]
+fn a_commit_that_is_put_off_goes_again_until_its_last_try_ends_the_membership() {
+    let mut pump = pump();
+    pump.step(&at(0), assigned(&[0]));
+    let mut now = 1;
+    let mut effects = pump.step(&at(now), fetched(0, 5, 5));
+    for tries in 1.. {
+        let (id, _) = commit(&effects).expect("a claim, again and again");
+        let put_off = pump.step(&at(now), Input::CommitFailed(id, CommitFailure::NotYet));
+        if put_off.contains(&Effect::Rejoin) {
+            assert_eq!(tries, 300);
+            break;
+        }
+        assert!(put_off.is_empty() && pump.step(&at(now + 99), Input::Tick).is_empty(), "it waits");
+        now += 100;
+        assert_eq!(pump.wake_at(), Some(at(now).now));
+        effects = pump.step(&at(now), Input::Tick);
+    }
+}
+
+#[test]
+fn an_answer_to_an_older_commit_is_no_answer() {
+    let mut pump = pump();
+    pump.step(&at(0), assigned(&[0]));
+    let (first, _) = commit(&pump.step(&at(1), fetched(0, 5, 5))).expect("a claim");
+    pump.step(&at(1), Input::CommitFailed(first, CommitFailure::NotYet));
+    let (second, _) = commit(&pump.step(&at(101), Input::Tick)).expect("the same again");
+    assert!(pump.step(&at(102), Input::Committed(first)).is_empty());
+    assert!(pump.step(&at(102), Input::CommitFailed(first, CommitFailure::Unknown)).is_empty());
+    let inserts = pump.step(&at(103), Input::Committed(second));
+    assert!(matches!(inserts.as_slice(), [Effect::Insert { attempt: 1, .. }]));
+}
+
+#[test]
+fn a_lane_takes_no_more_at_its_memory_and_says_so() {
+    let mut pump = pump();
+    assert!(!pump.wants(PARTITION) && !pump.is_paused() && pump.next_offset(PARTITION).is_none());
+    pump.step(&at(0), assigned(&[0]));
+    pump.step(&at(1), filled(0, 5, 600_000));
+    assert_eq!(pump.held_bytes(), 600_000, "what is being claimed is held");
+    pump.step(&at(2), filled(5, 6, 399_999));
+    assert_eq!(pump.held_bytes(), 999_999);
+    assert!(pump.wants(PARTITION) && !pump.is_paused());
+    pump.step(&at(3), filled(6, 7, 1));
+    assert!(!pump.wants(PARTITION) && pump.is_paused());
+    assert_eq!(pump.next_offset(PARTITION), Some(Offset(7)));
+}
+
+#[test]
+fn a_lane_takes_nothing_of_what_it_has_to_give_back_nor_while_it_stops() {
+    let mut pump = pump();
+    pump.step(&at(0), assigned(&[0, 1]));
+    let (claim, _) = commit(&pump.step(&at(1), fetched(0, 5, 5))).expect("a claim");
+    let partitions = [PARTITION].into();
+    pump.step(&at(2), Input::Revoking { partitions, until: at(500).now });
+    assert!(!pump.wants(PARTITION) && pump.wants(Partition(1)));
+    assert_eq!(pump.wake_at(), Some(at(500).now));
+    pump.step(&at(3), Input::Committed(claim));
+    pump.step(&at(4), Input::Drain(at(400).now));
+    assert!(!pump.wants(Partition(1)));
+    assert_eq!(pump.wake_at(), Some(at(400).now), "the nearest time counts");
+    assert_eq!(pump.step(&at(399), Input::Tick), []);
+    assert_eq!(pump.step(&at(400), Input::Tick), [Effect::Leave]);
 }

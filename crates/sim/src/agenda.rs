@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use pumphouse_core::claim::Claim;
 use pumphouse_core::gap::Gaps;
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitId, OrderId, TableId};
 
@@ -88,6 +89,8 @@ pub enum Event {
     Probe(Who, u64, Claim),
     /// Rows of a claim are tried, to find those that a table refuses.
     Isolate(Who, u64, Claim, TableId),
+    /// The server is asked whether a claim can be superseded; nobody inserts it after this, by its clock.
+    Survey(Who, u64, Claim, ServerTime),
     /// An insert reaches the server.
     Insert(Sender, Insert),
     /// The next part of a running insert lands.

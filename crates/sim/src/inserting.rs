@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use pumphouse_core::claim::{Claim, Excluded};
 use pumphouse_core::gap::{GapOf, Gaps, GapsAnswer};
 use pumphouse_core::isolation::{EVERY_ROW_MIN, Isolation, Proof};
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{Input, OrderId, TableId};
+use pumphouse_core::pump::{Input, OrderId, Survey, TableId};
 use pumphouse_core::verdict::Refusal;
 
 use crate::agenda::{Event, Sender, Who};
@@ -160,6 +161,30 @@ impl World {
         }
     }
 
+    /// Whether nobody can insert a claim any more, and whether the tables tell what of it they hold.
+    pub(crate) fn survey(&mut self, (who, epoch): (Who, u64), claim: Claim, over_at: ServerTime) {
+        if !self.server.is_up {
+            return self.ask_again((who, epoch), Event::Survey(who, epoch, claim, over_at));
+        }
+        let survey = if !self.setup.lineage {
+            Survey::CannotTell
+        } else if self.server.time(self.now) < over_at || self.server.is_running(claim.id) {
+            Survey::NotYet
+        } else if self.views_cannot_tell(&claim) {
+            Survey::CannotTell
+        } else {
+            Survey::Over
+        };
+        self.trace.line(self.now, "clickhouse", format_args!("looked at for {}: {survey:?}", claim.id));
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::Surveyed(claim.id, survey)));
+    }
+
+    /// Whether rows of a claim, or of what it superseded, are in the table that has a view.
+    pub(crate) fn views_cannot_tell(&self, claim: &Claim) -> bool {
+        self.setup.with_view && self.server.holds_any(0..1, claim, &claim.times())
+    }
+
     /// How far the tables are with partitions whose start nobody wrote down.
     pub(crate) fn ask_highest(
         &mut self,
@@ -210,15 +235,11 @@ impl World {
     /// What is missing of these offsets: all that nobody read; of a claim, what lineage does not find.
     fn note_gap(&mut self, partition: Partition, missing: Range, of: &GapOf) {
         let offsets = missing.from.0..missing.to.0;
-        let times = match of {
-            GapOf::Unread(_) => Vec::new(),
-            GapOf::Claim(claim) => vec![claim.claimed_at],
-        };
         let landed = |world: &Self, offset: u64| match of {
             GapOf::Unread(_) => false,
-            GapOf::Claim(_) => {
+            GapOf::Claim(claim) => {
                 let mut tables = 0..world.setup.shape.targets;
-                tables.any(|table| world.server.holds(table, (partition.0, offset), &times))
+                tables.any(|table| world.server.holds(table, (partition.0, offset), &claim.times()))
             }
         };
         // A row in one table says nothing of another, nor of a view.

@@ -1,10 +1,9 @@
 //! What has to hold, whatever happened: no row twice, none missing below an offset, views like their tables, and no
 //! halt without a fault of this history that justifies it.
 
-use pumphouse_core::claim::BatchId;
+use pumphouse_core::claim::{BatchId, SUPERSEDES_MAX};
 use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::offset::Partition;
-use pumphouse_core::pump::DEADLINE_MARGIN;
 use pumphouse_core::verdict::{Halt, Refusal};
 
 use crate::topic::{Gap, Record};
@@ -110,14 +109,9 @@ impl World {
             }
             Halt::OffsetsLost(lost) => lost.keys().all(|partition| self.by_hand.contains(partition)),
             Halt::Shape(claim) => claim.shape != shape,
-            Halt::TooOld(claim) => {
-                let age = self.server.time(self.now).0 - claim.claimed_at.0;
-                let margin = i64::try_from(DEADLINE_MARGIN.as_millis()).expect("short");
-                let safe = i64::try_from(self.setup.safe_age).expect("short");
-                age >= safe - margin - 8_500
-            }
-            Halt::Undecidable(claim) => {
-                !self.setup.lineage || claim.ranges.keys().any(|partition| self.by_hand.contains(partition))
+            Halt::TooOld(claim) | Halt::Undecidable(claim) => {
+                let full = claim.supersedes.len() == SUPERSEDES_MAX;
+                full || !self.setup.lineage || self.views_cannot_tell(claim)
             }
             Halt::Refused(..) | Halt::OutOfRange { .. } | Halt::MetadataTooLarge | Halt::GapsRefused(_) => {
                 false

@@ -98,6 +98,9 @@ impl World {
             Effect::Isolate(claim, table) => {
                 self.agenda.put(self.now + soon * 4, Event::Isolate(who, epoch, claim, table));
             }
+            Effect::Survey { claim, over_at } => {
+                self.agenda.put(self.now + soon, Event::Survey(who, epoch, claim, over_at));
+            }
             Effect::Release(partitions) => self.release(index, &partitions),
             Effect::Rejoin => self.rejoin(index),
             Effect::Leave => {

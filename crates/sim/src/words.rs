@@ -26,14 +26,14 @@ fn ranges(ranges: &BTreeMap<Partition, Range>) -> String {
 }
 
 fn claim(claim: &Claim) -> String {
-    let without = if claim.excluded.is_empty() {
-        String::new()
-    } else {
-        let rows =
-            claim.excluded.iter().map(|row| format!("{}:{} in {}", row.partition, row.offset, row.table.0));
-        format!(" without {}", rows.collect::<Vec<_>>().join(", "))
-    };
-    format!("{} {}{without}", batch(claim.id), ranges(&claim.ranges))
+    let mut text = format!("{} {}", batch(claim.id), ranges(&claim.ranges));
+    for old in &claim.supersedes {
+        text.extend([" instead of ", &batch(old.id)]);
+    }
+    for row in &claim.excluded {
+        text.push_str(&format!(" without {}:{} in {}", row.partition, row.offset, row.table.0));
+    }
+    text
 }
 
 fn entries(entries: &Entries) -> String {
@@ -101,6 +101,9 @@ pub(crate) fn order(effect: &Effect) -> String {
         Effect::Probe(what) => format!("ask the tables for {}", claim(what)),
         Effect::Isolate(what, table) => {
             format!("find the rows of {} that table {} refuses", claim(what), table.0)
+        }
+        Effect::Survey { claim: what, over_at } => {
+            format!("find out whether {} can be superseded, after {}", claim(what), over_at.0)
         }
         Effect::Release(back) => format!("give back {}", partitions(back)),
         other => format!("{other:?}"),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pumphouse_core::claim::BatchId;
+use pumphouse_core::claim::{BatchId, SUPERSEDES_MAX};
 use pumphouse_core::offset::Partition;
 
 use crate::agenda::{Agenda, Event, Who};
@@ -23,6 +23,9 @@ use crate::trace::Trace;
 /// After the last fault everything has to arrive within this time and twice the safe age, in milliseconds: a claim of
 /// yesterday is superseded only when nobody can insert it any more.
 const ARRIVES_WITHIN: u64 = 240_000;
+
+/// A claim that is too old is superseded so much later, an insert's time and the core's margin, in milliseconds.
+const SUPERSEDED_AFTER: u64 = 75_000;
 
 /// Events of one history at most; a loop without time passing would never end.
 const EVENTS_MAX: u64 = 400_000;
@@ -161,7 +164,10 @@ impl World {
         self.agenda.put(500, Event::Weather);
         self.run_until(self.setup.faults_until, false);
         self.heal();
-        let within = ARRIVES_WITHIN + 2 * self.setup.safe_age;
+        // A refused row that is in doubt is superseded as often as a claim can be, until a person is called.
+        let in_doubt = self.chance.struck(Fault::RowRefused) > 0 && !self.setup.steady;
+        let times = if in_doubt { SUPERSEDES_MAX as u64 + 2 } else { 2 };
+        let within = ARRIVES_WITHIN + times * (self.setup.safe_age + SUPERSEDED_AFTER);
         self.run_until(self.now + within, true);
         if self.failure.is_none() && !self.is_done() {
             self.tell_what_is_left();
@@ -223,6 +229,7 @@ impl World {
             Event::ReportGaps(who, epoch, order, gaps) => self.report_gaps((who, epoch), order, &gaps),
             Event::Probe(who, epoch, claim) => self.probe(who, epoch, claim),
             Event::Isolate(who, epoch, claim, table) => self.isolate((who, epoch), &claim, table),
+            Event::Survey(who, epoch, claim, over_at) => self.survey((who, epoch), claim, over_at),
             Event::Insert(sender, insert) => self.insert_arrives(sender, insert),
             Event::Land(query) => self.land(query),
             Event::ServerUp => self.server_up(),

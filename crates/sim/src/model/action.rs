@@ -21,7 +21,7 @@ pub enum Reply {
     DoneLate,
     /// Not at all: it may still happen.
     Lost,
-    /// Refused, and nothing happened.
+    /// Refused, and nothing happened; where a row is at fault, without proof of that.
     Refused,
     /// What was asked for is read now and told later.
     ReadNow,
@@ -97,6 +97,9 @@ impl fmt::Debug for Mask {
 pub fn calm(world: &World, state: &State, out: &mut Vec<Action>) {
     for (at, member) in state.members.iter().enumerate().filter(|(_, member)| member.place != Place::Halted) {
         for (asked, what) in member.asked.iter().enumerate() {
+            if matches!(what, Asked::Survey(_, over_at) if state.server_time() < *over_at) {
+                continue;
+            }
             answers(world, what, |reply| out.push(Action::Answer(at, asked, reply)));
         }
         for partition in state.stored.keys() {
@@ -116,6 +119,10 @@ pub fn calm(world: &World, state: &State, out: &mut Vec<Action>) {
         if member.pump.wake_at().is_some() {
             out.push(Action::Wake(at));
         }
+    }
+    let waits = |asked: &Asked| matches!(asked, Asked::Survey(..));
+    if out.is_empty() && state.members.iter().any(|member| member.asked.iter().any(waits)) {
+        out.push(Action::Hour);
     }
 }
 
@@ -173,6 +180,7 @@ fn failing_answers(state: &State, at: usize, member: &Member, out: &mut Vec<Acti
         let (lost, refused) = match what {
             Asked::Commit(..) => (left.lost_commits > 0, left.deferred_commits > 0),
             Asked::Insert(_) => (left.lost_inserts > 0, left.refused_inserts > 0),
+            Asked::Isolate(..) => (false, left.refused_inserts > 0),
             _ => (false, false),
         };
         if lost {

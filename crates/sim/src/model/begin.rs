@@ -84,7 +84,9 @@ impl Small {
             if landed || !claimed {
                 let records =
                     tables().flat_map(|table| (0..end.0).map(move |offset| (table, Offset(offset))));
-                rows.extend(records.map(|(table, offset)| ((table, *partition, offset), 1)));
+                rows.extend(
+                    records.map(|(table, offset)| ((table, *partition, offset), vec![ServerTime(0)])),
+                );
             }
         }
         if landed {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pumphouse_core::claim::{Claim, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::gap::{Committed, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::offset::{Offset, Partition};
@@ -11,7 +11,7 @@ use pumphouse_core::pump::TableId;
 
 use super::Small;
 use super::action::Mask;
-use super::state::{Entries, Insert, State};
+use super::state::{Asked, Entries, Insert, State};
 use super::world::{Allows, Defect, Seen};
 use super::wrong::Wrong;
 
@@ -52,7 +52,13 @@ impl Small {
         let Some(carried) = stored.metadata.as_ref().and_then(|m| m.claim.as_ref()) else { return };
         let stays = metadata.claim.as_ref().is_some_and(|claim| claim.id == carried.id);
         let passed = offset >= carried.ranges[&partition].to;
-        if !stays && !passed && state.batches[&carried.id].whole && self.world.allows != Allows::Doubles {
+        let superseded = metadata.claim.as_ref().is_some_and(|claim| claim.supersedes(carried.id));
+        let may_go = if superseded {
+            !state.can_land(carried.id)
+        } else {
+            !state.batches[&carried.id].whole || state.is_untouched(carried.id)
+        };
+        if !stays && !passed && !may_go && self.world.allows != Allows::Doubles {
             state.wrong = Some(Wrong::Exchanged);
         }
     }
@@ -80,6 +86,7 @@ impl Small {
             self.see(Seen::TooLate);
             return false;
         }
+        state.check_rows(insert);
         let batch = &state.batches[&insert.batch];
         let forgotten =
             state.forgotten.contains(&insert.batch) || self.world.defect == Some(Defect::ForgetsTokens);
@@ -93,26 +100,52 @@ impl Small {
                 continue;
             }
             for (_, offset) in insert.rows.iter().filter(|(of, _)| *of == partition) {
-                *rows.entry((insert.table, partition, *offset)).or_default() += 1;
+                rows.entry((insert.table, partition, *offset)).or_default().push(batch.claim.claimed_at);
             }
         }
         true
     }
 
+    /// The record that the first table refuses.
+    pub(super) fn refused_record(&self) -> Option<(Partition, Offset)> {
+        self.world.refuses.map(|(partition, offset)| (Partition(partition), Offset(offset)))
+    }
+
+    /// Whether a target takes dead letters.
+    pub(super) fn takes_letters(&self, table: TableId) -> bool {
+        self.world.refuses.is_some() && table.0 + 1 == self.world.tables
+    }
+
+    /// Whether ClickHouse refuses an insert for a row of it.
+    pub(super) fn refuses(&self, insert: &Insert) -> bool {
+        insert.table == TableId(0)
+            && self.refused_record().is_some_and(|record| insert.rows.contains(&record))
+    }
+
     /// Rows that came twice, and records that are passed and not there.
     pub(super) fn wrong_rows(&self, state: &State) -> Option<Wrong> {
-        if self.world.allows != Allows::Doubles && state.rows.values().any(|count| *count > 1) {
+        if self.world.allows != Allows::Doubles && state.rows.values().any(|times| times.len() > 1) {
             return Some(Wrong::Doubled);
         }
-        let tables = (0..self.world.tables).map(TableId);
+        let letters = self.tables().find(|table| self.takes_letters(*table));
+        let is_letter = |(partition, offset)| {
+            letters.is_some_and(|letters| state.rows.contains_key(&(letters, partition, offset)))
+        };
+        let twice = |(table, partition, offset): &(TableId, Partition, Offset)| {
+            !self.takes_letters(*table) && is_letter((*partition, *offset))
+        };
+        if state.rows.keys().any(twice) {
+            return Some(Wrong::Doubled);
+        }
+        let tables = self.tables().filter(|table| !self.takes_letters(*table));
         let mut passed = tables.flat_map(|table| {
             let offsets = |(p, stored): (&Partition, &Stored)| (*p, stored.offset.0);
             let stored = state.stored.iter().map(offsets);
             stored.flat_map(move |(p, end)| (0..end).map(move |offset| (table, p, Offset(offset))))
         });
         let missing = |(table, partition, offset)| {
-            !state.rows.contains_key(&(table, partition, offset))
-                && !state.gaps.contains(&(partition, offset))
+            let is_known = is_letter((partition, offset)) || state.gaps.contains(&(partition, offset));
+            !state.rows.contains_key(&(table, partition, offset)) && !is_known
         };
         passed.any(missing).then_some(Wrong::Lost)
     }
@@ -151,13 +184,17 @@ impl State {
         Mask::all(self.batches[&insert.batch].claim.ranges.len())
     }
 
-    /// An insert is being sent: its claim has to stand, and its rows have to be those of its token.
+    /// An insert is being sent: its claim has to stand.
     pub(super) fn check_insert(&mut self, insert: &Insert) {
-        let batches = Arc::make_mut(&mut self.batches);
-        let batch = batches.get_mut(&insert.batch).expect("a batch is sealed before it is inserted");
-        if !batch.whole {
+        if !self.batches[&insert.batch].whole {
             self.wrong = Some(Wrong::Unclaimed);
         }
+    }
+
+    /// An insert is being taken: its rows have to be those that its token stands for.
+    fn check_rows(&mut self, insert: &Insert) {
+        let batches = Arc::make_mut(&mut self.batches);
+        let batch = batches.get_mut(&insert.batch).expect("a batch is sealed before it is inserted");
         let first = batch.rows.entry(insert.table).or_insert_with(|| insert.rows.clone());
         // What Kafka no longer has can't be built again; it is written down as gone.
         if first.symmetric_difference(&insert.rows).any(|record| !self.gaps.contains(record)) {
@@ -178,5 +215,18 @@ impl State {
             (*partition, Origin { committed, highest, end: Offset(u64::MAX) })
         };
         partitions.iter().map(origin).collect()
+    }
+
+    /// Whether somebody has sent an insert of the batch that ClickHouse may still take.
+    fn can_land(&self, batch: BatchId) -> bool {
+        let now = self.server_time();
+        let of = |insert: &Insert| insert.batch == batch && insert.deadline >= now;
+        let asked = |asked: &Asked| matches!(asked, Asked::Insert(insert) if of(insert));
+        self.strays.iter().any(of) || self.members.iter().any(|member| member.asked.iter().any(asked))
+    }
+
+    /// Whether nothing of the batch has landed or can land.
+    fn is_untouched(&self, batch: BatchId) -> bool {
+        !self.can_land(batch) && !self.pieces.iter().any(|(of, ..)| *of == batch)
     }
 }

@@ -165,7 +165,7 @@ fn line(state: &State, action: Action, next: &State) -> String {
         let _ = write!(
             text,
             "; rows {:?}",
-            next.rows.iter().map(|((t, p, o), n)| (t.0, p.0, o.0, *n)).collect::<Vec<_>>()
+            next.rows.iter().map(|((t, p, o), times)| (t.0, p.0, o.0, times.len())).collect::<Vec<_>>()
         );
     }
     text
@@ -183,6 +183,10 @@ fn question(asked: &Asked) -> String {
         Asked::Rebuild(claim) => format!("a request to build {} again", batch(claim.id)),
         Asked::Origins(_, partitions) => format!("what stands behind the starts of {}", list(partitions)),
         Asked::Gaps(_, missing) => format!("a gap of {} records", missing.len()),
+        Asked::Survey(id, _) => format!("whether nobody can insert {} any more", batch(*id)),
+        Asked::Isolate(claim, table) => {
+            format!("which rows of {} table {} refuses", batch(claim.id), table.0)
+        }
         Asked::Probe(claim) => format!("whether the table has rows of {}", batch(claim.id)),
     }
 }

@@ -51,10 +51,14 @@ pub enum Asked {
     Rebuild(Claim),
     /// Whether rows of a claim are there.
     Probe(Claim),
+    /// Which rows of a claim a table refuses.
+    Isolate(Claim, TableId),
     /// What stands behind the starts of these partitions.
     Origins(OrderId, BTreeSet<Partition>),
     /// That these records are gone is to be written down.
     Gaps(OrderId, Rows),
+    /// Whether nobody can insert a batch any more, which can't be before this time.
+    Survey(BatchId, ServerTime),
 }
 
 /// Where a member stands with the group.
@@ -79,8 +83,8 @@ pub struct Member {
     pub asked: Vec<Asked>,
     /// Where it stands.
     pub place: Place,
-    /// The rows it holds for batches that are not settled.
-    pub payloads: BTreeMap<BatchId, Rows>,
+    /// The rows it holds for the tables of batches that are not settled.
+    pub payloads: BTreeMap<(BatchId, TableId), Rows>,
     /// Its partitions, as the group sees it.
     pub share: BTreeSet<Partition>,
     /// Whether the group waits for partitions of it.
@@ -96,7 +100,7 @@ pub struct Batch {
     pub whole: bool,
     /// How often its partitions had been set back by hand before.
     pub eras: BTreeMap<Partition, u8>,
-    /// Its rows at the first insert into a table: later ones have to have the same.
+    /// Its rows at the first insert that a table took: later ones have to have the same.
     pub rows: BTreeMap<TableId, Rows>,
 }
 
@@ -117,8 +121,8 @@ pub struct State {
     pub pieces: Arc<BTreeSet<(BatchId, TableId, Partition)>>,
     /// Batches whose tokens ClickHouse has forgotten.
     pub forgotten: BTreeSet<BatchId>,
-    /// How often each record is in each table, since its partition was last set back by hand.
-    pub rows: Arc<BTreeMap<(TableId, Partition, Offset), u8>>,
+    /// Which batches' times stand at a record's rows in a table, since its partition was last set back by hand.
+    pub rows: Arc<BTreeMap<(TableId, Partition, Offset), Vec<ServerTime>>>,
     /// All batches so far.
     pub batches: Arc<BTreeMap<BatchId, Batch>>,
     /// How often each partition was set back by hand.

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::Claim;
+use pumphouse_core::claim::{Claim, Excluded};
 use pumphouse_core::gap::{GapPolicy, GapsAnswer};
 use pumphouse_core::invariant;
+use pumphouse_core::isolation::{Isolation, Proof};
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, Effect, Input, Outcome, Policy, Pump};
+use pumphouse_core::pump::{CommitFailure, Effect, Input, Outcome, Policy, Pump, Survey, TableId};
 use pumphouse_core::verdict::Refusal;
 
 use super::Small;
 use super::action::{Action, Mask, Reply};
-use super::state::{Asked, Batch, Insert, Member, Place, Rows, State};
+use super::state::{Asked, Batch, Entries, Insert, Member, Place, Rows, State};
 use super::world::{Allows, Defect, Seen};
 use super::wrong::Wrong;
 
@@ -40,12 +41,12 @@ impl Small {
             batch: BatchPolicy { freshness: FRESHNESS, rows: self.world.rows, bytes: u64::MAX },
             memory: u64::MAX,
             tables: self.world.tables,
-            letters: 0,
             shape: 1,
             revision: String::new(),
             insert_timeout: Duration::from_mins(1),
             safe_age: SAFE_AGE,
             gaps: GapPolicy::Report,
+            letters: u8::from(self.world.refuses.is_some()),
         })
     }
 
@@ -80,7 +81,9 @@ impl Small {
                 state.left.torn_inserts -= u8::from(mask != state.whole(&stray));
                 Arc::make_mut(&mut state.strays).remove(&stray);
                 self.see(Seen::Zombie);
-                self.land(state, &stray, mask);
+                if !self.refuses(&stray) {
+                    self.land(state, &stray, mask);
+                }
             }
             Action::Late(at, mask) => {
                 let mut entries = Arc::make_mut(&mut state.late).remove(at);
@@ -126,7 +129,7 @@ impl Small {
                 state.log_begins.get_mut(&partition).expect("every partition has one").0 += 1;
             }
             Action::Hour => {
-                state.left.hours -= 1;
+                state.left.hours = state.left.hours.saturating_sub(1);
                 state.hour += 1;
                 state.forgotten = state.batches.keys().copied().collect();
             }
@@ -186,11 +189,10 @@ impl Small {
             }
             Asked::Read(batch, stored) => Input::StoredRead(batch, stored),
             Asked::Rebuild(claim) => {
-                let (rows, deleted) = self.rebuild(state, &claim);
+                let deleted = self.rebuild(state, at, &claim);
                 if !deleted.is_empty() {
                     self.feed(state, at, Time(0), Input::Deleted(claim.id, deleted));
                 }
-                Arc::make_mut(&mut state.members[at]).payloads.insert(claim.id, rows);
                 Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 })
             }
             Asked::Probe(claim) => {
@@ -198,12 +200,14 @@ impl Small {
                 let landed = state.pieces.iter().any(|(batch, ..)| *batch == claim.id);
                 Input::Probed(claim.id, Some(landed))
             }
+            Asked::Isolate(claim, table) => self.isolate(state, at, &claim, table, reply),
             Asked::Origins(order, partitions) => Input::Origins(order, state.origins(&partitions)),
             Asked::Gaps(order, missing) => {
                 self.see(Seen::Gap);
                 state.gaps.extend(missing);
                 Input::GapsAnswered(order, GapsAnswer::Done)
             }
+            Asked::Survey(batch, _) => Input::Surveyed(batch, Survey::Over),
         };
         let now = if reply == Reply::DoneLate { Time::default().after(FRESHNESS) } else { Time(0) };
         self.feed(state, at, now, fact);
@@ -219,8 +223,12 @@ impl Small {
             }
             Reply::Refused => {
                 state.left.refused_inserts -= 1;
+                if self.refuses(&insert) {
+                    return Input::InsertSuspect(batch, table);
+                }
                 Input::InsertRefused(batch, table, Refusal::Overloaded)
             }
+            _ if self.refuses(&insert) => Input::InsertRefused(batch, table, Refusal::Row),
             _ if self.land(state, &insert, state.whole(&insert)) => Input::Inserted(batch, table),
             _ => Input::InsertRefused(batch, table, Refusal::Deadline),
         }
@@ -247,23 +255,26 @@ impl Small {
     fn carry_out(&self, state: &mut State, at: usize, effect: Effect) {
         match effect {
             Effect::Commit(id, entries) => {
+                state.note_new_claims(&entries);
                 let member = Arc::make_mut(&mut state.members[at]);
                 let fenced = member.place == Place::Evicted;
                 member.asked.push(if fenced { Asked::Fenced(id) } else { Asked::Commit(id, entries) });
             }
             Effect::Seal(claim, _) => self.seal(state, at, claim),
             Effect::Insert { claim, table, deadline, .. } => {
-                let Some(rows) = state.members[at].payloads.get(&claim.id).cloned() else { return };
+                let Some(rows) = state.members[at].payloads.get(&(claim.id, table)).cloned() else { return };
                 let insert = Insert { batch: claim.id, table, deadline, rows };
                 state.check_insert(&insert);
                 Arc::make_mut(&mut state.members[at]).asked.push(Asked::Insert(insert));
             }
             Effect::Forget(batch, outcome) => {
-                Arc::make_mut(&mut state.members[at]).payloads.remove(&batch);
+                Arc::make_mut(&mut state.members[at]).payloads.retain(|(of, _), _| *of != batch);
                 match outcome {
                     Outcome::Settled => {}
                     Outcome::Resent => self.see(Seen::Resent),
                     Outcome::FoundLanded => self.see(Seen::FoundLanded),
+                    Outcome::Superseded => self.see(Seen::Superseded),
+                    Outcome::Reclaimed => self.see(Seen::Reclaimed),
                     Outcome::Dropped => self.see(Seen::Dropped),
                     Outcome::Left => self.see(Seen::Left),
                 }
@@ -271,12 +282,14 @@ impl Small {
             Effect::ReadStored(claim) => self.ask(state, at, Asked::ReadStored(claim)),
             Effect::Rebuild(claim) => self.ask(state, at, Asked::Rebuild(claim)),
             Effect::Probe(claim) => self.ask(state, at, Asked::Probe(claim)),
+            Effect::Isolate(claim, table) => self.ask(state, at, Asked::Isolate(claim, table)),
             Effect::AskOrigins(order, starts) => {
                 self.ask(state, at, Asked::Origins(order, starts.into_keys().collect()));
             }
             Effect::ReportGaps(order, gaps) => {
                 self.ask(state, at, Asked::Gaps(order, records(&gaps.missing)));
             }
+            Effect::Survey { claim, over_at } => self.ask(state, at, Asked::Survey(claim.id, over_at)),
             Effect::Release(partitions) => {
                 let member = Arc::make_mut(&mut state.members[at]);
                 member.releasing = false;
@@ -289,7 +302,6 @@ impl Small {
             Effect::Leave => self.end(state, at),
             Effect::Halt(_) => self.halted(state, at),
             Effect::DropRows(_) => {}
-            Effect::Isolate(..) => unreachable!("no server of these worlds refuses a row"),
         }
     }
 
@@ -308,29 +320,66 @@ impl Small {
         if claim.ranges.len() > 1 {
             self.see(Seen::Wide);
         }
-        if state.members[at].payloads.keys().any(|batch| state.batches.contains_key(batch)) {
+        if !state.members[at].payloads.is_empty() {
             self.see(Seen::Chained);
         }
-        let eras = claim.ranges.keys().map(|partition| (*partition, state.eras[partition])).collect();
         let rows = records(&claim.ranges);
-        Arc::make_mut(&mut state.members[at]).payloads.insert(claim.id, rows);
-        let batch = Batch { eras, whole: false, rows: BTreeMap::new(), claim };
-        let known = Arc::make_mut(&mut state.batches).insert(batch.claim.id, batch);
-        assert!(known.is_none(), "an identity is drawn once");
+        let of = |table| if self.takes_letters(table) { Rows::new() } else { rows.clone() };
+        let member = Arc::make_mut(&mut state.members[at]);
+        member.payloads.extend(self.tables().map(|table| ((claim.id, table), of(table))));
+        assert!(!state.batches.contains_key(&claim.id), "an identity is drawn once");
+        state.note_claim(claim);
     }
 
-    /// A batch as Kafka still has it, and what Kafka no longer has of it.
-    fn rebuild(&self, state: &State, claim: &Claim) -> (Rows, BTreeMap<Partition, Range>) {
-        let mut rows = records(&claim.ranges);
-        rows.retain(|(partition, offset)| *offset >= state.log_begins[partition]);
+    pub(super) fn tables(&self) -> impl Iterator<Item = TableId> {
+        (0..self.world.tables).map(TableId)
+    }
+
+    /// A batch as Kafka still has it, table by table, without what the table holds of the batches that it supersedes;
+    /// and what Kafka no longer has of it.
+    fn rebuild(&self, state: &mut State, at: usize, claim: &Claim) -> BTreeMap<Partition, Range> {
+        let mut all = records(&claim.ranges);
+        all.retain(|(partition, offset)| *offset >= state.log_begins[partition]);
         if self.world.defect == Some(Defect::RebuildsLess) {
-            rows.pop_last();
+            all.pop_last();
+        }
+        let superseded = |time: &ServerTime| claim.supersedes.iter().any(|other| other.claimed_at == *time);
+        for table in self.tables() {
+            let held = |(partition, offset): &(Partition, Offset)| {
+                let times = state.rows.get(&(table, *partition, *offset));
+                times.is_some_and(|times| times.iter().any(superseded))
+            };
+            let excluded =
+                claim.excluded.iter().filter(|row| row.table == table || self.takes_letters(table));
+            let excluded: Rows = excluded.map(|row| (row.partition, row.offset)).collect();
+            let of_table = if self.takes_letters(table) { &excluded } else { &all };
+            let mut rows: Rows = of_table.iter().filter(|record| !held(record)).copied().collect();
+            if !self.takes_letters(table) {
+                rows.retain(|record| !excluded.contains(record));
+            }
+            let member = Arc::make_mut(&mut state.members[at]);
+            member.payloads.insert((claim.id, table), rows);
         }
         let gone = claim.ranges.iter().filter_map(|(partition, range)| {
             let to = state.log_begins[partition].min(range.to);
             (to > range.from).then(|| (*partition, Range::new(range.from, to)))
         });
-        (rows, gone.collect())
+        gone.collect()
+    }
+
+    /// Looks for the refused row; a refusal that proves nothing is a fault.
+    fn isolate(&self, state: &mut State, at: usize, claim: &Claim, table: TableId, reply: Reply) -> Input {
+        let rows = state.members[at].payloads.get(&(claim.id, table)).cloned().unwrap_or_default();
+        let refused = self.refused_record().filter(|record| rows.contains(record));
+        state.left.refused_inserts -= u8::from(reply == Reply::Refused);
+        let found = refused.map_or(Isolation::NoRow, |(partition, offset)| {
+            self.see(Seen::Excluded);
+            let is_proven = reply != Reply::Refused;
+            let row = Excluded { partition, offset, index: 0, table };
+            let proof = Proof { is_steady: is_proven, before_writing: is_proven };
+            Isolation::Rows { rows: [row].into(), of: rows.len() as u64, proof }
+        });
+        Input::Isolated(claim.id, table, found)
     }
 
     fn halted(&self, state: &mut State, at: usize) {
@@ -351,6 +400,21 @@ impl Small {
 }
 
 impl State {
+    /// Claims that take the place of others are first seen in the commit that writes them.
+    fn note_new_claims(&mut self, entries: &Entries) {
+        for claim in entries.values().filter_map(|(_, metadata)| metadata.claim.as_ref()) {
+            if !self.batches.contains_key(&claim.id) {
+                self.note_claim(claim.clone());
+            }
+        }
+    }
+
+    fn note_claim(&mut self, claim: Claim) {
+        let eras = claim.ranges.keys().map(|partition| (*partition, self.eras[partition])).collect();
+        let batch = Batch { eras, whole: false, rows: BTreeMap::new(), claim };
+        Arc::make_mut(&mut self.batches).insert(batch.claim.id, batch);
+    }
+
     /// ClickHouse's clock: later with every batch, so that no two are claimed at one time.
     pub(super) fn server_time(&self) -> ServerTime {
         let batches = i64::try_from(self.batches.len()).expect("a small world");

@@ -141,8 +141,11 @@ fn claim() -> Claim {
         id: BatchId(3),
         claimed_at: ServerTime(1),
         shape: 1,
+        sent_until: ServerTime(3_600_000),
         revision: String::new(),
         ranges,
+        supersedes: Vec::new(),
+        excluded: BTreeSet::new(),
     });
     // As it comes back out of Kafka.
     Metadata::decode(&metadata.encode()).and_then(|metadata| metadata.claim).expect("its own encoding")

@@ -133,6 +133,7 @@ pub(crate) struct Report {
 }
 
 /// What follows gaps that are written down.
+#[expect(clippy::large_enum_variant, reason = "a lane holds one of them at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AfterReport {
     /// Their partitions go past them.

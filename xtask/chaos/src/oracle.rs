@@ -227,8 +227,8 @@ impl Oracle {
         let found = places.rows.remove(&truth.offset).unwrap_or_default();
         findings.rows += found.len() as u64;
         judge(findings, good, &found, || at("row"));
-        let second = good.filter(|_| event.service == SECOND_TABLE);
-        let second = second.map(|_| hash(format!("{}\t{}", event.id, event.amount).as_bytes()));
+        let second = event.goes_second();
+        let second = second.then(|| hash(format!("{}\t{}", event.id, event.amount).as_bytes()));
         judge(findings, second, &places.second.remove(&truth.offset).unwrap_or_default(), || {
             at("second row")
         });

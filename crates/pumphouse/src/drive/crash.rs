@@ -46,8 +46,6 @@ pub enum Point {
     Rebuilt,
     /// A claim that leaves out rows the table refuses was sent, its answer not read (C13).
     Isolating,
-    /// A claim that leaves out rows the table refuses was sent, its answer not read (C13).
-    Isolating,
     /// One commit over several partitions that settles a batch and claims the next was sent, its answer not read (C14).
     SettleAndClaimSent,
 }
@@ -67,7 +65,6 @@ pub const POINTS: [(&str, Point); 14] = [
     ("settle-sent", Point::SettleSent),
     ("revoking", Point::Revoking),
     ("rebuilt", Point::Rebuilt),
-    ("isolating", Point::Isolating),
     ("isolating", Point::Isolating),
     ("settle-and-claim-sent", Point::SettleAndClaimSent),
 ];

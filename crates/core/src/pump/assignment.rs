@@ -43,7 +43,6 @@ impl Pump {
         }
         let revoking = self.revoking.take().expect("looked at above");
         self.owned.retain(|partition, _| !revoking.partitions.contains(partition));
-        self.gaps.retain(|partition, _| !revoking.partitions.contains(partition));
         self.abandon_what_is_not_ours(out);
         out.push(Effect::Release(revoking.partitions));
     }

@@ -88,10 +88,15 @@ impl Pump {
 
     /// Once all that was read has landed: commits once more where the partitions with gaps stand.
     pub(super) fn affirm_before_gaps(&mut self, out: &mut Vec<Effect>) -> bool {
-        let owned = &self.owned;
-        self.gaps.retain(|partition, low| owned.get(partition).is_some_and(|owned| owned.committed < *low));
         if self.gaps.is_empty() || !self.open.is_empty() {
             return false;
+        }
+        let owned = &self.owned;
+        self.gaps.retain(|partition, low| owned.get(partition).is_some_and(|owned| owned.committed < *low));
+        if self.gaps.is_empty() {
+            // Given back meanwhile. Partitions that failed together with them wait for the lane to join again.
+            self.skipped(out);
+            return true;
         }
         let stands = |partition: &Partition| {
             let owned = &self.owned[partition];

@@ -48,6 +48,13 @@ impl Attempt {
     }
 }
 
+impl Isolating {
+    /// Whether rows that this table refuses are looked for, or found.
+    pub(super) fn is_of(&self, table: TableId) -> bool {
+        matches!(self, Self::Searching(of) | Self::Found(of, _) if *of == table)
+    }
+}
+
 impl Pump {
     /// An error that a row may be at fault for: it proves nothing, but the search for the row may.
     pub(super) fn insert_suspect(

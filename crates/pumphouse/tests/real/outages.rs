@@ -13,7 +13,9 @@ const AWAY: Duration = Duration::from_secs(5);
 fn clickhouse_may_be_killed_on_the_way() {
     let mut pair = Pair::own();
     let story = Story::with_tables(&pair, "clickhouse_killed", Plan::default());
-    let pumps = vec![story.run_assigned(), story.run()];
+    let mut pumps = vec![story.run_assigned(), story.run()];
+    // One that is still looking at tables ends when the server does.
+    pumps[1].wait_for_line(&[" ready"]);
     let producing = story.keep_producing(60_000, 3_000);
     for least in [5_000, 25_000] {
         story.wait_for_rows(&pair, least);
@@ -29,7 +31,9 @@ fn clickhouse_may_be_killed_on_the_way() {
 fn kafka_may_be_killed_on_the_way() {
     let mut pair = Pair::own();
     let story = Story::with_tables(&pair, "kafka_killed", Plan::default());
-    let pumps = vec![story.run_assigned(), story.run()];
+    let mut pumps = vec![story.run_assigned(), story.run()];
+    // One that is still looking at tables ends when the server does.
+    pumps[1].wait_for_line(&[" ready"]);
     let producing = story.keep_producing(60_000, 3_000);
     for least in [5_000, 25_000] {
         story.wait_for_rows(&pair, least);

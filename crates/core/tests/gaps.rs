@@ -143,6 +143,9 @@ fn claim() -> Claim {
         shape: 1,
         revision: String::new(),
         ranges,
+        sent_until: ServerTime(i64::MAX),
+        supersedes: Vec::new(),
+        excluded: BTreeSet::new(),
     });
     // As it comes back out of Kafka.
     Metadata::decode(&metadata.encode()).and_then(|metadata| metadata.claim).expect("its own encoding")

@@ -36,7 +36,9 @@ fn a_lost_and_a_doubled_record_do_not_make_up_for_each_other() {
 fn records_of_one_message_are_told_apart() {
     let of = |places: &[(u64, u32)]| {
         let mut tally = Tally::default();
-        places.iter().for_each(|(offset, index)| tally.take(Offset(*offset), *index));
+        for (offset, index) in places {
+            tally.take(Offset(*offset), *index);
+        }
         tally
     };
     assert_ne!(of(&[(7, 0), (7, 1)]), of(&[(7, 0), (7, 0)]));

@@ -141,9 +141,9 @@ fn claim() -> Claim {
         id: BatchId(3),
         claimed_at: ServerTime(1),
         shape: 1,
-        sent_until: ServerTime(3_600_000),
         revision: String::new(),
         ranges,
+        sent_until: ServerTime(i64::MAX),
         supersedes: Vec::new(),
         excluded: BTreeSet::new(),
     });

@@ -69,7 +69,7 @@ impl Pump {
         if !claim.supersedes.is_empty() {
             out.push(Effect::Forget(batch, Outcome::Dropped));
             let supersedes = claim.supersedes.clone();
-            return self.replace(claim, supersedes, moment, out);
+            return self.replace(&claim, supersedes, moment, out);
         }
         let carrying = self.owned.iter().filter(|(_, owned)| owned.carries(batch));
         let entries = carrying.map(|(p, owned)| (*p, (owned.committed, owned.metadata.dropping()))).collect();

@@ -21,7 +21,7 @@ use crate::moment::Moment;
 use crate::verdict::Halt;
 
 /// Kept between the last moment an insert of a batch can run by the rules and the moment it is superseded.
-pub const SUPERSEDE_MARGIN: Duration = Duration::from_secs(60);
+pub const SUPERSEDE_MARGIN: Duration = Duration::from_mins(1);
 /// Pause before it is asked again whether anybody can still insert a batch.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -72,7 +72,7 @@ impl Pump {
         let claim = Claim { excluded, ..in_flight.claim.clone() };
         out.push(Effect::Forget(claim.id, Outcome::Reclaimed));
         let supersedes = claim.supersedes.clone();
-        self.replace(claim, supersedes, moment, out);
+        self.replace(&claim, supersedes, moment, out);
     }
 
     /// Begins to supersede `claim`; halts with `otherwise` where the tables can't tell what they hold of it.
@@ -128,7 +128,7 @@ impl Pump {
                 let mut supersedes = claim.supersedes.clone();
                 supersedes.push(Superseded { id: claim.id, claimed_at: claim.claimed_at });
                 let claim = claim.clone();
-                self.replace(claim, supersedes, moment, out);
+                self.replace(&claim, supersedes, moment, out);
             }
             Survey::NotYet => *look_at = Some(moment.now.after(LOOK_AGAIN_AFTER)),
             Survey::CannotTell => {
@@ -141,7 +141,7 @@ impl Pump {
     /// Writes a new claim in the place of `old`, on our partitions of it.
     pub(super) fn replace(
         &mut self,
-        old: Claim,
+        old: &Claim,
         supersedes: Vec<Superseded>,
         moment: &Moment,
         out: &mut Vec<Effect>,

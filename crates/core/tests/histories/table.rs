@@ -14,29 +14,29 @@ const WINDOW: u64 = 40_000;
 const EXECUTION: u64 = 5_000;
 
 /// A record's place: partition and offset.
-pub type Place = (Partition, u64);
+pub(crate) type Place = (Partition, u64);
 
 /// One insert on its way: what it brings, and until when the server takes it.
 #[derive(Clone, Debug)]
-pub struct Insert {
-    pub claim: Claim,
-    pub table: TableId,
-    pub deadline: ServerTime,
-    pub rows: BTreeSet<Place>,
+pub(crate) struct Insert {
+    pub(crate) claim: Claim,
+    pub(crate) table: TableId,
+    pub(crate) deadline: ServerTime,
+    pub(crate) rows: BTreeSet<Place>,
     /// Whether another one like it may have been sent before.
-    pub again: bool,
+    pub(crate) again: bool,
 }
 
 /// What becomes of an insert that the server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landing {
+pub(crate) enum Landing {
     Whole,
     /// The server dies between two table partitions.
     Half,
 }
 
 #[derive(Default)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// When a token was written for a table partition.
     tokens: BTreeMap<(BatchId, TableId, u64), u64>,
     /// The times of the batches that brought a row.
@@ -44,18 +44,18 @@ pub struct Tables {
     /// When others pushed all tokens out of the window.
     flooded_at: u64,
     /// Inserts that nobody waits for, and when the server began to carry them out.
-    pub strays: Vec<(Insert, Option<u64>)>,
+    pub(crate) strays: Vec<(Insert, Option<u64>)>,
 }
 
 impl Tables {
     /// Every row that a claim stands for.
-    pub fn rows_of(claim: &Claim) -> BTreeSet<Place> {
+    pub(crate) fn rows_of(claim: &Claim) -> BTreeSet<Place> {
         let ranges = claim.ranges.iter();
         ranges.flat_map(|(p, range)| (range.from.0..range.to.0).map(|offset| (*p, offset))).collect()
     }
 
     /// What is left of a claim for one table without what the table holds of superseded batches.
-    pub fn rows_left(&self, claim: &Claim, table: TableId) -> BTreeSet<Place> {
+    pub(crate) fn rows_left(&self, claim: &Claim, table: TableId) -> BTreeSet<Place> {
         let held = |place: &Place| {
             let times = self.rows.get(&(*place, table)).into_iter().flatten();
             let superseded = |at: &ServerTime| claim.supersedes.iter().any(|s| s.claimed_at == *at);
@@ -67,7 +67,7 @@ impl Tables {
     }
 
     /// Others insert so much that every token is forgotten; not while an insert may still land that nobody asks for.
-    pub fn flood(&mut self, now: u64) {
+    pub(crate) fn flood(&mut self, now: u64) {
         if self.strays.is_empty() {
             self.tokens.clear();
             self.flooded_at = now;
@@ -75,15 +75,15 @@ impl Tables {
     }
 
     /// Whether the table would say that an insert's token may be forgotten, asked before it is sent again.
-    pub fn may_have_forgotten(&self, insert: &Insert) -> bool {
+    pub(crate) fn may_have_forgotten(&self, insert: &Insert) -> bool {
         insert.again && i64::try_from(self.flooded_at).expect("small") > insert.claim.claimed_at.0
     }
 
-    pub fn is_late(insert: &Insert, now: u64) -> bool {
+    pub(crate) fn is_late(insert: &Insert, now: u64) -> bool {
         i64::try_from(now).expect("small") > insert.deadline.0
     }
 
-    pub fn land(&mut self, insert: &Insert, landing: Landing, now: u64) {
+    pub(crate) fn land(&mut self, insert: &Insert, landing: Landing, now: u64) {
         let halves = if landing == Landing::Whole { 0..2 } else { 0..1 };
         for half in halves {
             let token = (insert.claim.id, insert.table, half);
@@ -102,7 +102,7 @@ impl Tables {
     }
 
     /// One stray insert comes further: the server takes it in time, or it lands, whole or not, or comes to nothing.
-    pub fn move_stray(&mut self, random: &mut fastrand::Rng, now: u64) {
+    pub(crate) fn move_stray(&mut self, random: &mut fastrand::Rng, now: u64) {
         if self.strays.is_empty() {
             return;
         }
@@ -119,12 +119,12 @@ impl Tables {
     }
 
     /// Whether the server is carrying out an insert of the batch.
-    pub fn runs(&self, batch: BatchId) -> bool {
+    pub(crate) fn runs(&self, batch: BatchId) -> bool {
         self.strays.iter().any(|(insert, begun)| begun.is_some() && insert.claim.id == batch)
     }
 
     /// Whether any row of the batch is in any table.
-    pub fn holds_any(&self, claim: &Claim) -> bool {
+    pub(crate) fn holds_any(&self, claim: &Claim) -> bool {
         let inside = |place: &Place| {
             claim.ranges.get(&place.0).is_some_and(|r| r.from.0 <= place.1 && place.1 < r.to.0)
         };
@@ -132,7 +132,7 @@ impl Tables {
     }
 
     /// The highest offset of a partition that a table holds.
-    pub fn highest(&self, partition: Partition) -> Option<u64> {
+    pub(crate) fn highest(&self, partition: Partition) -> Option<u64> {
         self.rows
             .keys()
             .map(|(place, _)| *place)
@@ -141,7 +141,7 @@ impl Tables {
             .max()
     }
 
-    pub fn count(&self, place: Place, table: TableId) -> usize {
+    pub(crate) fn count(&self, place: Place, table: TableId) -> usize {
         self.rows.get(&(place, table)).map_or(0, Vec::len)
     }
 }

@@ -29,6 +29,8 @@ use crate::telemetry::event;
 
 /// Pause before Kafka or ClickHouse is asked again.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Pause before it is asked again what became of a batch: an outage may last for hours.
+const SURVEY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Lane {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -273,7 +275,7 @@ impl Lane {
                         tracing::warn!(batch = %claim.id, %error, "what became of a batch can't be asked yet");
                     }
                 }
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tokio::time::sleep(SURVEY_AGAIN_AFTER).await;
             }
         });
     }

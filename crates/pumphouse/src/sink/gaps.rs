@@ -22,7 +22,6 @@ use pumphouse_core::verdict::Refusal;
 use serde::Deserialize;
 
 use super::insert::{Sink, refusal_of};
-use super::probe::where_claimed;
 use super::target::{DEAD_LETTERS_DATABASE, LineageKey, Target};
 use crate::config::settings::Stream;
 use crate::telemetry::event;

@@ -1,3 +1,5 @@
+//! What rows are left of a batch, and how a table is asked for the others. Asks no server.
+
 use std::sync::Arc;
 
 use arrow_array::{BinaryArray, UInt32Array, UInt64Array};

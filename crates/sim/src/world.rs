@@ -164,9 +164,10 @@ impl World {
         self.agenda.put(500, Event::Weather);
         self.run_until(self.setup.faults_until, false);
         self.heal();
-        // A refused row that is in doubt is superseded as often as a claim can be, until a person is called.
+        // A refused row that is in doubt is superseded as often as a claim can be, until a person is called: by each lane in turn.
         let in_doubt = self.chance.struck(Fault::RowRefused) > 0 && !self.setup.steady;
-        let times = if in_doubt { SUPERSEDES_MAX as u64 + 2 } else { 2 };
+        let lanes = self.members.len() as u64;
+        let times = if in_doubt { lanes * (SUPERSEDES_MAX as u64 + 2) } else { 2 };
         let within = ARRIVES_WITHIN + times * (self.setup.safe_age + SUPERSEDED_AFTER);
         self.run_until(self.now + within, true);
         if self.failure.is_none() && !self.is_done() {

@@ -202,6 +202,7 @@ impl Pump {
     ) {
         let Some(in_flight) = self.inserting(batch) else { return };
         in_flight.pending.remove(&table);
+        in_flight.isolating.end_for(table);
         if in_flight.pending.is_empty() {
             let (outcome, held_refused) = (in_flight.outcome, !in_flight.claim.excluded.is_empty());
             self.regain_rows(held_refused);

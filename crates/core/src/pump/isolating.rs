@@ -48,6 +48,16 @@ impl Attempt {
     }
 }
 
+impl Isolating {
+    /// The table has the batch, so no row of it is looked for any more. The refusal came late, of an earlier insert:
+    /// one that this lane had sent before it gave the partitions back and got them again.
+    pub(super) fn end_for(&mut self, table: TableId) {
+        if matches!(self, Self::Searching(searched) | Self::Found(searched, _) if *searched == table) {
+            *self = Self::No;
+        }
+    }
+}
+
 impl Pump {
     /// An error that a row may be at fault for: it proves nothing, but the search for the row may.
     pub(super) fn insert_suspect(

@@ -202,10 +202,7 @@ impl Pump {
     ) {
         let Some(in_flight) = self.inserting(batch) else { return };
         in_flight.pending.remove(&table);
-        if in_flight.isolating.is_of(table) {
-            // An answer of an earlier attempt, before the batch was ours once more, was taken for this one's.
-            in_flight.isolating = Isolating::No;
-        }
+        in_flight.isolating.end_for(table);
         if in_flight.pending.is_empty() {
             let (outcome, held_refused) = (in_flight.outcome, !in_flight.claim.excluded.is_empty());
             self.regain_rows(held_refused);

@@ -49,9 +49,12 @@ impl Attempt {
 }
 
 impl Isolating {
-    /// Whether rows that this table refuses are looked for, or found.
-    pub(super) fn is_of(&self, table: TableId) -> bool {
-        matches!(self, Self::Searching(of) | Self::Found(of, _) if *of == table)
+    /// The table has the batch, so no row of it is looked for any more. The refusal came late, of an earlier insert:
+    /// one that this lane had sent before it gave the partitions back and got them again.
+    pub(super) fn end_for(&mut self, table: TableId) {
+        if matches!(self, Self::Searching(searched) | Self::Found(searched, _) if *searched == table) {
+            *self = Self::No;
+        }
     }
 }
 

@@ -14,6 +14,9 @@ const SERVICES: [&str; 5] = ["checkout", "search", "cart", "login", "mail"];
 /// The service whose events go to the second table, too.
 pub(crate) const SECOND_TABLE: &str = "checkout";
 
+/// The way of spoiling that only the first table minds.
+const STATUS_SPOILT: u64 = 2;
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -45,12 +48,17 @@ impl Event {
         self.spoilt.is_some()
     }
 
+    /// Whether it is a row of the second table, which has no column `status`.
+    pub(crate) fn goes_second(&self) -> bool {
+        self.service == SECOND_TABLE && matches!(self.spoilt, None | Some(STATUS_SPOILT))
+    }
+
     /// The message as it is produced.
     pub(crate) fn payload(&self) -> Vec<u8> {
         let Self { id, milliseconds, service, status, amount, .. } = self;
         let note = serde_json::Value::from(self.note.as_str());
         let id = if self.spoilt == Some(1) { "null".to_owned() } else { id.to_string() };
-        let status = if self.spoilt == Some(2) { "70000".to_owned() } else { status.to_string() };
+        let status = if self.spoilt == Some(STATUS_SPOILT) { "70000".to_owned() } else { status.to_string() };
         let mut text = format!(
             r#"{{"id":{id},"at":{milliseconds},"service":"{service}","status":{status},"amount":{amount},"note":{note}"#
         );

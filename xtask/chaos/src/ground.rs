@@ -102,10 +102,10 @@ impl Ground {
         for number in 0..SLOTS {
             let port = self.clickhouse_proxies[number].port();
             let plain = self.configuration(port, "{}");
-            // Each insert of such a process is refused by ClickHouse for want of memory, or fails at a random place.
+            // Inserts of such a process have little of ClickHouse's memory, and fail at a random place for want of it.
             let tight = self.configuration(
                 port,
-                "{ max_memory_usage: 1000000, max_untracked_memory: 1, memory_tracker_fault_probability: 0.0005 }",
+                "{ max_memory_usage: 12000000, max_untracked_memory: 1, memory_tracker_fault_probability: 0.0005 }",
             );
             for (name, text, files) in
                 [("process", plain, &mut self.configurations), ("tight", tight, &mut self.tight)]

@@ -121,6 +121,7 @@ fn run_in(folder: &Path, options: &Options) -> anyhow::Result<bool> {
         minutes,
         drained_seconds,
         late_refused_in_log: late_refused(&ground),
+        warned: processes.said("PH-0066"),
         findings: compare(&ground, options.seed)?,
     };
     let is_well = report.end(&figures, options.json);

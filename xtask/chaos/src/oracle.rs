@@ -39,7 +39,10 @@ pub(crate) struct Findings {
     pub(crate) doubled: u64,
     pub(crate) changed: u64,
     pub(crate) foreign: u64,
+    /// Of the rollup that pumphouse made.
     pub(crate) sums: u64,
+    /// Of the view that was made by hand.
+    pub(crate) views: u64,
     pub(crate) told: Vec<String>,
 }
 
@@ -51,11 +54,15 @@ enum Wrong {
     Changed,
     Foreign,
     Sums,
+    Views,
 }
 
 impl Findings {
-    pub(crate) fn is_exact(&self) -> bool {
-        [self.lost, self.doubled, self.changed, self.foreign, self.sums] == [0; 5]
+    /// Whether all that pumphouse answers for is as it should be. It names the batches that a view made by hand may
+    /// lack (PH-0066); without such a warning the view has to hold, too.
+    pub(crate) fn is_exact(&self, warned: u64) -> bool {
+        (self.views == 0 || warned > 0)
+            && [self.lost, self.doubled, self.changed, self.foreign, self.sums] == [0; 5]
     }
 
     fn tell(&mut self, wrong: Wrong, times: u64, what: impl fmt::Display) {
@@ -65,6 +72,7 @@ impl Findings {
             Wrong::Changed => (&mut self.changed, "changed"),
             Wrong::Foreign => (&mut self.foreign, "not produced"),
             Wrong::Sums => (&mut self.sums, "wrong sum"),
+            Wrong::Views => (&mut self.views, "wrong sum of the view"),
         };
         *count += times;
         if self.told.len() < TOLD_MAX {
@@ -227,8 +235,8 @@ impl Oracle {
         let found = places.rows.remove(&truth.offset).unwrap_or_default();
         findings.rows += found.len() as u64;
         judge(findings, good, &found, || at("row"));
-        let second = good.filter(|_| event.service == SECOND_TABLE);
-        let second = second.map(|_| hash(format!("{}\t{}", event.id, event.amount).as_bytes()));
+        let second = event.goes_second();
+        let second = second.then(|| hash(format!("{}\t{}", event.id, event.amount).as_bytes()));
         judge(findings, second, &places.second.remove(&truth.offset).unwrap_or_default(), || {
             at("second row")
         });
@@ -254,14 +262,14 @@ impl Oracle {
             self.database
         );
         let groups = self.sums(&groups, |key| key.parse().ok(), |second| second.parse().ok())?;
-        differ(findings, "view, partition and thousand of offsets", &sums.groups, &groups);
+        differ(findings, Wrong::Views, "partition and thousand of offsets", (&sums.groups, &groups));
         let minutes = format!(
             "SELECT service, intDiv(toUnixTimestamp(at), 60), countMerge(events), sumMerge(amounts) \
              FROM {}.events_per_minute GROUP BY 1, 2 FORMAT TSV",
             self.database
         );
         let minutes = self.sums(&minutes, |key| Some(key.to_owned()), |second| second.parse().ok())?;
-        differ(findings, "rollup, service and minute", &sums.minutes, &minutes);
+        differ(findings, Wrong::Sums, "service and minute", (&sums.minutes, &minutes));
         Ok(())
     }
 
@@ -305,18 +313,14 @@ fn judge(findings: &mut Findings, expected: Option<u64>, found: &[u64], at: impl
 
 fn differ<K: Ord + fmt::Debug>(
     findings: &mut Findings,
+    wrong: Wrong,
     what: &str,
-    expected: &BTreeMap<K, Sum>,
-    found: &BTreeMap<K, Sum>,
+    (expected, found): (&BTreeMap<K, Sum>, &BTreeMap<K, Sum>),
 ) {
     for key in expected.keys().chain(found.keys().filter(|key| !expected.contains_key(key))) {
         let sums = [expected.get(key), found.get(key)].map(|sum| sum.copied().unwrap_or_default());
         if sums[0] != sums[1] {
-            findings.tell(
-                Wrong::Sums,
-                1,
-                format!("{what} {key:?}: {:?} expected, {:?} found", sums[0], sums[1]),
-            );
+            findings.tell(wrong, 1, format!("{what} {key:?}: {:?} expected, {:?} found", sums[0], sums[1]));
         }
     }
 }
@@ -344,7 +348,8 @@ mod tests {
     #[test]
     fn a_sum_that_only_one_side_has_differs() {
         let (mut findings, sum) = (Findings::default(), Sum { rows: 3, amounts: -1 });
-        differ(&mut findings, "view", &[(1, sum), (2, sum)].into(), &[(2, sum), (3, sum)].into());
+        let (expected, found) = ([(1, sum), (2, sum)].into(), [(2, sum), (3, sum)].into());
+        differ(&mut findings, Wrong::Sums, "view", (&expected, &found));
         assert_eq!(findings.sums, 2);
     }
 }

@@ -135,6 +135,16 @@ impl Processes {
         Ok(())
     }
 
+    /// How many lines of the logs hold this word.
+    pub(crate) fn said(&self, word: &str) -> u64 {
+        let logs = self
+            .slots()
+            .iter()
+            .map(|slot| fs::read_to_string(&slot.log).unwrap_or_default())
+            .collect::<Vec<_>>();
+        logs.iter().map(|log| log.lines().filter(|line| line.contains(word)).count() as u64).sum()
+    }
+
     fn restart_what_ended(&self) {
         for number in self.running() {
             let mut ended = None;

@@ -34,6 +34,8 @@ pub(crate) struct Figures {
     pub(crate) minutes: f64,
     pub(crate) drained_seconds: f64,
     pub(crate) late_refused_in_log: u64,
+    /// Warnings that a view made by hand may lack a batch.
+    pub(crate) warned: u64,
     pub(crate) findings: Findings,
 }
 
@@ -92,7 +94,7 @@ impl Report {
     pub(crate) fn end(&self, figures: &Figures, as_json: bool) -> bool {
         let written = self.written();
         let findings = &figures.findings;
-        let is_well = findings.is_exact() && written.troubles.is_empty();
+        let is_well = findings.is_exact(figures.warned) && written.troubles.is_empty();
         if as_json {
             println!("{}", written.json(figures));
         } else {
@@ -140,8 +142,12 @@ impl Written {
             figures.drained_seconds,
         );
         println!(
-            "lost {}, doubled {}, changed {}, not produced {}, wrong sums {}",
-            findings.lost, findings.doubled, findings.changed, findings.foreign, findings.sums
+            "wrong sums of the rollup {}, of the view made by hand {} ({} warnings PH-0066 that it may lack a batch)",
+            findings.sums, findings.views, figures.warned
+        );
+        println!(
+            "lost {}, doubled {}, changed {}, not produced {}",
+            findings.lost, findings.doubled, findings.changed, findings.foreign
         );
     }
 
@@ -167,6 +173,8 @@ impl Written {
             "changed": findings.changed,
             "not_produced": findings.foreign,
             "wrong_sums": findings.sums,
+            "wrong_sums_of_view": findings.views,
+            "view_warnings": figures.warned,
             "findings": findings.told,
         })
     }

@@ -99,10 +99,10 @@ impl Hand {
     /// away everything stands, so it is given time.
     fn pause(self) -> std::ops::Range<u64> {
         match self {
-            Self::Processes => 1_000..4_000,
-            Self::Kafka => 12_000..25_000,
-            Self::ClickHouse => 4_000..9_000,
-            Self::Network => 1_500..4_000,
+            Self::Processes => 3_000..8_000,
+            Self::Kafka => 18_000..32_000,
+            Self::ClickHouse => 6_000..12_000,
+            Self::Network => 2_000..5_000,
         }
     }
 }

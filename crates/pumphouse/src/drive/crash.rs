@@ -44,13 +44,15 @@ pub enum Point {
     Revoking,
     /// A claim was found and built again, and not yet inserted (C12).
     Rebuilt,
+    /// A claim that leaves out rows the table refuses was sent, its answer not read (C13).
+    Isolating,
     /// One commit over several partitions that settles a batch and claims the next was sent, its answer not read (C14).
     SettleAndClaimSent,
 }
 
 /// Every point by its name, in the order in which a batch meets them. A crash twice in the same range (C15) is a
 /// second process with a point of its own.
-pub const POINTS: [(&str, Point); 13] = [
+pub const POINTS: [(&str, Point); 14] = [
     ("polled", Point::Polled),
     ("before-claim", Point::BeforeClaim),
     ("claim-sent", Point::ClaimSent),
@@ -63,6 +65,7 @@ pub const POINTS: [(&str, Point); 13] = [
     ("settle-sent", Point::SettleSent),
     ("revoking", Point::Revoking),
     ("rebuilt", Point::Rebuilt),
+    ("isolating", Point::Isolating),
     ("settle-and-claim-sent", Point::SettleAndClaimSent),
 ];
 

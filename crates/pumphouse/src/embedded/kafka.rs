@@ -207,10 +207,10 @@ fn start_on_free_ports(
 ) -> Result<(ServerProcess, [u16; 2]), Error> {
     let [port, controller_port, proxied_port] = ports::free()?;
     let mut properties = properties(home.path(), port, controller_port);
-    properties.extend(launch.property.as_deref());
     if let Some(proxy_port) = launch.behind {
         properties = behind_a_proxy(&properties, proxied_port, proxy_port);
     }
+    properties.extend(launch.property.as_deref());
     let properties = home.write("server.properties", &properties)?;
     let class_path = jars.join("*");
     format_storage(java, &class_path, &properties)?;

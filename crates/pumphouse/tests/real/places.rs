@@ -17,6 +17,7 @@ const PLAN: Plan = Plan {
     clickhouse: "insert_timeout: 20s",
     process: "{ lanes: 1 }",
     batch: "{ freshness: 300ms }",
+    letter_topic: false,
 };
 
 #[test]

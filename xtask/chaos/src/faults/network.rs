@@ -8,7 +8,7 @@ use crate::proxy::{Proxy, Trap, Weather};
 use crate::schedule::{Deck, Fault};
 
 /// How long a trap waits for its request.
-const TRAP_WAITS: Duration = Duration::from_secs(4);
+const TRAP_WAITS: Duration = Duration::from_secs(10);
 const BEAT: Duration = Duration::from_millis(50);
 
 /// What is done, and for how long.

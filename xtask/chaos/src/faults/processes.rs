@@ -1,5 +1,6 @@
 //! Faults of pumphouse's processes: killed, stopped too long, coming and going, short of ClickHouse's memory.
 
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::proxy::{LateAnswer, Trap};
 use crate::schedule::{Deck, Fault};
 
 /// How long an insert is waited for that may be kept back.
-const CATCH_WITHIN: Duration = Duration::from_secs(8);
+const CATCH_WITHIN: Duration = Duration::from_secs(20);
 /// Deadlines are whole seconds by ClickHouse's clock: past them by so much, it is past them for certain.
 const PAST_DEADLINE: Duration = Duration::from_secs(3);
 /// Processes that are left alone when one is asked to leave.
@@ -35,7 +36,7 @@ pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) -> anyhow:
             table.wait(time);
             processes.signal(victim, Signal::CONT)
         }
-        Fault::StopPastDeadline => stop_past_deadline(table, victim),
+        Fault::StopPastDeadline => stop_past_deadline(table),
         Fault::TightMemory => {
             report.begins(fault, &format!("process {victim}"));
             processes.kill(victim)?;
@@ -69,23 +70,17 @@ pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) -> anyhow:
 
 /// Keeps an insert back on its way, stops the process that sent it, and delivers the insert when its deadline has
 /// passed: ClickHouse has to refuse it, since others have taken the batch over by then.
-fn stop_past_deadline(table: &Table, victim: usize) -> anyhow::Result<()> {
-    let (proxy, report) = (&table.ground.clickhouse_proxies[victim], &table.report);
-    proxy.set_trap(Trap::Hold);
-    let begun = Instant::now();
-    while !proxy.holds() && begun.elapsed() < CATCH_WITHIN {
-        thread::sleep(Duration::from_millis(2));
-    }
-    table.processes.signal(victim, Signal::STOP)?;
-    proxy.remove_trap();
-    if !proxy.holds() {
+fn stop_past_deadline(table: &Table) -> anyhow::Result<()> {
+    let (proxies, report) = (&table.ground.clickhouse_proxies, &table.report);
+    let Some(victim) = catch_insert(table) else {
         report.skips(Fault::StopPastDeadline, "no insert came in time");
-        return table.processes.signal(victim, Signal::CONT);
-    }
+        return Ok(());
+    };
+    table.processes.signal(victim, Signal::STOP)?;
     report.begins(Fault::StopPastDeadline, &format!("process {victim}"));
     // Not cut short by the end of the run: what is kept back has to arrive late.
     thread::sleep(INSERT_TIMEOUT + PAST_DEADLINE);
-    match proxy.deliver_held() {
+    match proxies[victim].deliver_held() {
         Some(LateAnswer::Refused) => report.late("refused: its deadline had passed".to_owned()),
         Some(LateAnswer::Other(answer)) if answer.starts_with("HTTP/1.1 200") => {
             report.trouble(format!("ClickHouse took an insert past its deadline: {answer}"));
@@ -94,4 +89,25 @@ fn stop_past_deadline(table: &Table, victim: usize) -> anyhow::Result<()> {
         None => {}
     }
     table.processes.signal(victim, Signal::CONT)
+}
+
+/// The place whose process first sends an insert, which is kept back; another one that came at once is passed on.
+fn catch_insert(table: &Table) -> Option<usize> {
+    let (proxies, running) = (&table.ground.clickhouse_proxies, table.processes.running());
+    for place in &running {
+        proxies[*place].set_trap(Trap::Hold);
+    }
+    let begun = Instant::now();
+    let mut caught = None;
+    while caught.is_none() && begun.elapsed() < CATCH_WITHIN && !table.stop.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(2));
+        caught = running.iter().copied().find(|place| proxies[*place].holds());
+    }
+    for place in running {
+        proxies[place].remove_trap();
+        if Some(place) != caught {
+            proxies[place].deliver_held();
+        }
+    }
+    caught
 }

@@ -17,6 +17,8 @@ use crate::schedule::{Deck, Fault};
 const END_IN_ORDER: Duration = Duration::from_secs(4);
 /// How long a setting is tried to be set back.
 const UNDO_WITHIN: Duration = Duration::from_secs(30);
+/// Room that is left: less than ClickHouse reserves, and enough that nothing ends in the middle of a file.
+const LEFT: u64 = 900 << 10;
 /// What the filler is written in.
 const PIECE: usize = 4 << 20;
 
@@ -125,12 +127,18 @@ fn with_setting(
     }
 }
 
-/// Writes a file until ClickHouse's disk has no room, and removes it after a while.
+/// Writes a file until ClickHouse's disk has room for nothing that it reserves (a megabyte at least), and removes it
+/// after a while. Merges rest meanwhile: one that meets the end of the disk on its way can leave a part with an empty
+/// file of marks in the place of those it merged (seen on 26.7), and then ClickHouse has lost what it acknowledged.
 fn fill_disk(table: &Table, time: Duration) -> anyhow::Result<()> {
     let Some(disk) = &table.ground.disk else {
         table.report.skips(Fault::FullDisk, "a small disk can be mounted by root only");
         return Ok(());
     };
+    if let Err(error) = table.ground.address.ask("SYSTEM STOP MERGES") {
+        table.report.skips(Fault::FullDisk, &format!("merges go on: {error:.80}"));
+        return Ok(());
+    }
     let path = disk.join("filler");
     let mut filler = File::create(&path)?;
     let mut piece = vec![0x5a; PIECE];
@@ -140,8 +148,10 @@ fn fill_disk(table: &Table, time: Duration) -> anyhow::Result<()> {
             piece.truncate(piece.len() / 2);
         }
     }
+    filler.set_len(filler.metadata()?.len().saturating_sub(LEFT))?;
     table.report.begins(Fault::FullDisk, &format!("for {time:?}"));
     table.wait(time);
     drop(filler);
-    fs::remove_file(&path).context("the filler can't be removed")
+    fs::remove_file(&path).context("the filler can't be removed")?;
+    table.ground.address.ask("SYSTEM START MERGES").context("merges can't go on").map(drop)
 }

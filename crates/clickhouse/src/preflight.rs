@@ -64,6 +64,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The smallest window of the table and all targets behind it, in entries.
     pub window_entries: u64,
+    /// The table's partition key, as the server prints it; empty where it has none.
+    pub partition_key: String,
     /// For how long a token is relied on: half the shortest window in seconds, at most 30 minutes.
     pub safe_age_seconds: u64,
     /// Whether materialized views hang on the table.
@@ -131,6 +133,7 @@ pub async fn inspect(
     let mut report = Report {
         findings: Vec::new(),
         window_entries: 0,
+        partition_key: String::new(),
         safe_age_seconds: SAFE_AGE_SECONDS_MAX,
         has_views: false,
         keeps_every_row: false,
@@ -144,6 +147,7 @@ pub async fn inspect(
         report.findings.push(missing(&name));
         return Ok(report);
     };
+    report.partition_key.clone_from(&table.partition_key);
     let engine = Engine::of(&table.engine);
     (report.keeps_every_row, report.is_replicated) = (engine.keeps_every_row(), engine.is_replicated());
     if !engine.deduplicates() {

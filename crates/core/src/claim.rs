@@ -92,6 +92,13 @@ pub enum Became {
 }
 
 impl Claim {
+    /// The times of the batches whose rows stand for its ranges: those it supersedes, then its own.
+    #[must_use]
+    pub fn times(&self) -> Vec<ServerTime> {
+        let superseded = self.supersedes.iter().map(|superseded| superseded.claimed_at);
+        superseded.chain([self.claimed_at]).collect()
+    }
+
     /// Whether it replaces `batch`.
     #[must_use]
     pub fn supersedes(&self, batch: BatchId) -> bool {

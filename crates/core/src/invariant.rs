@@ -44,7 +44,9 @@ fn begins_at(pump: &Pump, partition: Partition, owned: &Owned) -> Offset {
     {
         return *offset;
     }
-    let claimed = pump.in_flight().and_then(|in_flight| in_flight.claim.ranges.get(&partition));
+    // A claim found on one partition may cover another that came to us later, past it.
+    let at_hand = pump.in_flight().filter(|_| !matches!(pump.work, Work::Inserting(_)));
+    let claimed = at_hand.and_then(|in_flight| in_flight.claim.ranges.get(&partition));
     let carried = owned.claimed_range(partition);
     claimed.or(carried.as_ref()).map_or(owned.committed, |range| range.to)
 }
@@ -54,9 +56,11 @@ fn claims_are_known(pump: &Pump) -> bool {
         (Stage::Unmarked, claim) => claim.is_none(),
         (Stage::Recovering(batch), claim) => claim.as_ref().is_some_and(|claim| claim.id == batch),
         (Stage::Fetching, None) => true,
-        (Stage::Fetching, Some(_)) => {
-            matches!(pump.work, Work::Inserting(_) | Work::Committing { .. } | Work::Reporting(_))
-        }
+        (Stage::Fetching, Some(carried)) => match &pump.work {
+            Work::Inserting(_) | Work::Committing { .. } | Work::Reporting(_) => true,
+            Work::Recovering(claim, _) | Work::Superseding { claim, .. } => claim.id == carried.id,
+            Work::Idle | Work::Asking(_) => false,
+        },
     })
 }
 

@@ -110,16 +110,14 @@ impl Search {
             self.refused.insert(slice.start);
             return;
         }
-        match named.map(|row| slice.start + row).filter(|row| slice.contains(row)) {
-            Some(row) => {
-                let parts = [(row + 1..slice.end, false), (row..row + 1, false), (slice.start..row, false)];
-                self.open.extend(parts.into_iter().filter(|(part, _)| !part.is_empty()));
-            }
-            None => {
-                let middle = slice.start + slice.len() / 2;
-                self.open.push((middle..slice.end, true));
-                self.open.push((slice.start..middle, false));
-            }
+        let named = named.map(|row| slice.start + row).filter(|row| slice.contains(row));
+        if let Some(row) = named {
+            let parts = [(row + 1..slice.end, false), (row..row + 1, false), (slice.start..row, false)];
+            self.open.extend(parts.into_iter().filter(|(part, _)| !part.is_empty()));
+        } else {
+            let middle = slice.start + slice.len() / 2;
+            self.open.push((middle..slice.end, true));
+            self.open.push((slice.start..middle, false));
         }
     }
 

@@ -71,20 +71,4 @@ impl Owned {
     pub fn claimed_range(&self, partition: Partition) -> Option<Range> {
         self.metadata.claim.as_ref().and_then(|claim| claim.ranges.get(&partition).copied())
     }
-
-    /// Goes past the carried claim.
-    ///
-    /// # Panics
-    /// When the claim is not the one carried, or does not start at the committed offset.
-    pub fn settle(&mut self, partition: Partition, batch: BatchId) {
-        let range = self.claimed_range(partition).expect("only a carried claim is settled");
-        assert!(
-            self.carries(batch) && range.from == self.committed,
-            "settling {batch} on partition {partition}"
-        );
-        self.metadata = self.metadata.settling(batch, range.to);
-        self.committed = range.to;
-        self.next = self.next.max(range.to);
-        self.stage = Stage::Fetching;
-    }
 }

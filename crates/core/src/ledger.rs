@@ -14,6 +14,8 @@ use crate::offset::{Offset, Partition};
 pub enum Fate {
     /// It landed in every table; go past it.
     Landed,
+    /// It was whole, and on some partition another batch took its place: nobody sends it any more.
+    Superseded,
     /// It was whole and may have landed: build the same rows again and insert them with the same token.
     Resend,
     /// It was never whole, so nothing of it was ever inserted; take the records afresh.
@@ -28,23 +30,31 @@ pub enum Fate {
 ///
 /// | what the partitions hold | fate |
 /// |---|---|
-/// | some history holds the batch | `Landed` |
+/// | some history says that the batch landed | `Landed` |
+/// | some claim or history says that another batch superseded it | `Superseded` |
 /// | every partition carries the claim | `Resend` |
-/// | some partition is ours, without the claim, and stands at its `from` or remembers back to it | `Drop` |
-/// | some partition is ours and without the claim: it moved past it beyond its memory | `Unclear` |
-/// | anything else: metadata gone, foreign or begun after the claim on all that do not carry it | `Undecidable` |
+/// | some partition is ours since before the claim, without it, and stands at its `from` or remembers back to it | `Drop` |
+/// | some partition is ours since before the claim and without it: it moved past it beyond its memory | `Unclear` |
+/// | anything else: metadata gone, foreign or begun anew on all that do not carry it | `Undecidable` |
 ///
-/// The second line before the third would double rows if a partition that moved on counted as carrying.
+/// A history that began after the claim knows nothing of it: somebody wiped what stood there before.
+/// `Resend` needs every partition: counting one that moved on as carrying would double rows.
 #[must_use]
 pub fn fate(claim: &Claim, stored: &BTreeMap<Partition, Stored>) -> Fate {
     let landed = |m: &Metadata| {
         m.history.iter().any(|settled| settled.id == claim.id && settled.became == Became::Landed)
+    };
+    let superseded = |m: &Metadata| {
+        let by_claim = m.claim.as_ref().is_some_and(|other| other.supersedes(claim.id));
+        by_claim || m.history.iter().any(|settled| settled.id == claim.id)
     };
     let carries = |m: &Metadata| m.claim.as_ref().is_some_and(|carried| carried.id == claim.id);
     let ours = |partition: &Partition| stored.get(partition).and_then(|s| s.metadata.as_ref());
 
     if claim.ranges.keys().filter_map(ours).any(landed) {
         Fate::Landed
+    } else if claim.ranges.keys().filter_map(ours).any(superseded) {
+        Fate::Superseded
     } else if claim.ranges.keys().all(|partition| ours(partition).is_some_and(carries)) {
         Fate::Resend
     } else if claim
@@ -84,7 +94,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::claim::BatchId;
+    use crate::claim::{BatchId, Superseded};
     use crate::moment::ServerTime;
     use crate::offset::Range;
 
@@ -144,6 +154,26 @@ mod tests {
             moved = moved.settling(BatchId(100 + n), Offset(21 + u64::try_from(n).expect("small")));
         }
         assert_eq!(fate_of(at(10, carrying), at(30, moved)), Fate::Unclear);
+    }
+
+    #[test]
+    fn a_history_that_began_after_the_claim_knows_nothing_of_it() {
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        for offset in [10, 20] {
+            let anew = Metadata::origin(Offset(10), ServerTime(1));
+            assert_eq!(fate_of(at(10, carrying.clone()), at(offset, anew)), Fate::Undecidable);
+        }
+    }
+
+    #[test]
+    fn a_batch_superseded_on_one_partition_is_dropped_and_sent_on_none() {
+        let carrying = Metadata::origin(Offset(10), ServerTime(0)).claiming(&claim());
+        let superseded = Superseded { id: BatchId(7), claimed_at: ServerTime(0) };
+        let other = Claim { id: BatchId(8), supersedes: vec![superseded], ..claim() };
+        let by_claim = Metadata::origin(Offset(10), ServerTime(0)).claiming(&other);
+        assert_eq!(fate_of(at(10, carrying.clone()), at(10, by_claim.clone())), Fate::Superseded);
+        let by_history = by_claim.settling(BatchId(8), Offset(20)).settling(BatchId(9), Offset(25));
+        assert_eq!(fate_of(at(10, carrying), at(25, by_history)), Fate::Superseded);
     }
 
     #[test]

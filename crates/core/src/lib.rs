@@ -28,3 +28,4 @@ pub mod schema;
 pub mod token;
 pub mod verdict;
 pub mod whole;
+pub mod window;

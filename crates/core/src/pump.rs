@@ -15,7 +15,8 @@
 //! | inserting | done everywhere | settle; the same commit carries the next claim if a batch is closed |
 //! | inserting | refused or unknown | the same insert again, or halt ([`crate::verdict`]) |
 //! | inserting | a row is refused | look for it, claim its exclusion, insert without it ([`crate::isolation`]) |
-//! | recovering | stored read | settle, rebuild, drop or probe ([`crate::ledger`]) |
+//! | recovering | stored read | settle, rebuild, drop, supersede or probe ([`crate::ledger`]) |
+//! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
 //! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
 //! | any but committing | revoking | release, after an insert had its time |
 //! | any | lost | forget everything |
@@ -26,11 +27,13 @@ mod fact;
 mod gaps;
 mod isolating;
 mod recovery;
+mod superseding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use fact::{CommitFailure, CommitId, Effect, Input, OrderId, Outcome, TableId};
+pub use fact::{CommitFailure, CommitId, Effect, Input, OrderId, Outcome, Survey, TableId};
+pub use superseding::SUPERSEDE_MARGIN;
 
 use crate::batch::{BatchPolicy, Open};
 use crate::claim::{BatchId, Claim, Metadata};
@@ -99,10 +102,25 @@ pub(crate) enum Work {
         tries: u32,
     },
     Inserting(InFlight),
-    Recovering(Claim),
+    Recovering(Claim, Maker),
+    /// A claim that must not be sent any more; without a time to look at it, it is being looked at.
+    Superseding {
+        claim: Claim,
+        otherwise: Halt,
+        look_at: Option<Time>,
+    },
     /// Asking what stands behind the starts of unmarked partitions.
     Asking(OrderId),
     Reporting(Report),
+}
+
+/// Who made a claim that has to be built again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Maker {
+    /// An assignment found it: whoever made it may have sent it.
+    Others,
+    /// We made it in the place of another one and never sent it.
+    Us,
 }
 
 /// Gaps on their way into their table.
@@ -115,6 +133,7 @@ pub(crate) struct Report {
 }
 
 /// What follows gaps that are written down.
+#[expect(clippy::large_enum_variant, reason = "a lane holds one of them at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AfterReport {
     /// Their partitions go past them.
@@ -140,6 +159,8 @@ pub(crate) enum Purpose {
     Settle { batch: BatchId, outcome: Outcome, next: Option<InFlight> },
     /// Forget a claim that was never whole.
     Drop(BatchId),
+    /// Write a claim in the place of another one.
+    Replace(Claim),
     /// Exclude refused rows from the claim at hand.
     Revise(InFlight),
     /// Take back a claim of which no table has a row.
@@ -230,7 +251,9 @@ impl Pump {
             Input::Deleted(batch, ranges) => self.deleted(batch, ranges, out),
             Input::Origins(order, origins) => self.origins_known(order, &origins, out),
             Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
-            Input::Probed(batch, landed) => self.probed(batch, landed, out),
+            Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),
+            Input::Surveyed(batch, survey) => self.surveyed(batch, survey, moment, out),
+            Input::TokenForgotten(batch) => self.token_forgotten(batch, moment, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
             Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment, out),
             Input::InsertRefused(batch, table, refusal) => {
@@ -308,8 +331,9 @@ impl Pump {
             Work::Inserting(in_flight) => {
                 in_flight.pending.values().filter_map(|attempt| attempt.again_at).min()
             }
+            Work::Superseding { look_at, .. } => *look_at,
             Work::Reporting(report) => report.attempt.again_at,
-            Work::Recovering(_) | Work::Asking(_) => None,
+            Work::Recovering(..) | Work::Asking(_) => None,
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
         [work, revoking, self.drain].into_iter().flatten().min()
@@ -324,6 +348,7 @@ impl Pump {
             return self.leave(out);
         }
         self.repeat_what_waited(moment, out);
+        self.survey_when_due(moment, out);
         self.repeat_report(moment, out);
         self.release_when_due(moment.now, out);
         if self.work == Work::Idle {

@@ -5,6 +5,8 @@
 //! killed in between keeps the token alone, a ghost: each retry is answered as done and adds nothing. Decides from
 //! counts alone; who counts, and how rows are brought back, is known elsewhere.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// Tries to bring the missing rows of one table back; each has a token of its own.
 pub const MENDS_MAX: u32 = 4;
 /// The same where the table lets rows expire: what is missing after these has expired.
@@ -92,7 +94,7 @@ pub fn may_have_restarted(claimed_at: i64, server_started: i64) -> bool {
 }
 
 /// One group of a rollup's rows: a bucket of time and a value of each dimension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Rows that the rollup has counted; read before the table.
     pub in_rollup: u64,
@@ -100,6 +102,20 @@ pub struct Group {
     pub in_table: u64,
     /// Those of them that are of the batch; never 0.
     pub of_batch: u64,
+    /// Those of batches that were claimed at about the same time, by the time of their claims.
+    pub of_others: BTreeMap<i64, u64>,
+}
+
+impl Group {
+    /// Whether the rollup lacks just so many rows.
+    fn lacks(&self, rows: u64) -> bool {
+        self.in_rollup.checked_add(rows) == Some(self.in_table)
+    }
+
+    /// Rows of another batch.
+    fn of(&self, other: i64) -> u64 {
+        self.of_others.get(&other).copied().unwrap_or_default()
+    }
 }
 
 /// What one look at a sample of groups tells. A batch is one part of an unpartitioned rollup, so all of its groups
@@ -114,16 +130,29 @@ pub enum Look {
     Unclear,
 }
 
-/// Judges a sample: whole where at least half of its groups agree with the table, lacking where each group lacks the
-/// batch's rows and no more.
+/// Judges a sample of groups.
+///
+/// | the rollup lacks, of the table's rows | look |
+/// |---|---|
+/// | none, in at least half of the groups | whole |
+/// | in each group, just those of the batch | lacking |
+/// | in each of several groups, just those of the batch and of one other | lacking: one kill can hit two lanes |
+/// | in each of several groups, just those of one other | whole: the other is the one that is lacking, or landing |
+/// | anything else | unclear |
 #[must_use]
 pub fn look(groups: &[Group]) -> Look {
-    let whole = groups.iter().filter(|group| group.in_table == group.in_rollup).count();
-    let lacks = |group: &Group| group.in_rollup.checked_add(group.of_batch) == Some(group.in_table);
+    let whole = groups.iter().filter(|group| group.lacks(0)).count();
+    let lacking = |rows: &dyn Fn(&Group) -> u64| groups.iter().all(|group| group.lacks(rows(group)));
+    // Of one group, some other batch always has as many rows as are lacking.
+    let others = groups.iter().filter(|_| groups.len() > 1).flat_map(|group| group.of_others.keys().copied());
+    let others: BTreeSet<i64> = others.collect();
+    let with = |other: &i64| lacking(&|group| group.of_batch.saturating_add(group.of(*other)));
     if whole * 2 >= groups.len() {
         Look::Whole
-    } else if groups.iter().all(lacks) {
+    } else if lacking(&|group| group.of_batch) || others.iter().any(with) {
         Look::Lacking
+    } else if others.iter().any(|other| lacking(&|group| group.of(*other))) {
+        Look::Whole
     } else {
         Look::Unclear
     }
@@ -177,7 +206,7 @@ mod tests {
     }
 
     fn group(in_rollup: u64, in_table: u64, of_batch: u64) -> Group {
-        Group { in_rollup, in_table, of_batch }
+        Group { in_rollup, in_table, of_batch, of_others: BTreeMap::new() }
     }
 
     #[test]
@@ -240,6 +269,18 @@ mod tests {
         assert_eq!(look(&[group(7, 10, 3), group(3, 4, 1)]), Look::Lacking);
         assert_eq!(look(&[group(7, 12, 3), group(3, 4, 1)]), Look::Unclear, "others are inserting");
         assert_eq!(look(&[group(7, 10, 3), group(3, 4, 1), group(9, 9, 2)]), Look::Unclear);
+    }
+
+    #[test]
+    fn a_rollup_that_lacks_a_batch_of_each_of_two_lanes_lacks_it() {
+        let beside = |group: Group, rows: u64| Group { of_others: [(5, 1), (7, rows)].into(), ..group };
+        let both = [beside(group(7, 14, 3), 4), beside(group(3, 9, 1), 5)];
+        assert_eq!(look(&both), Look::Lacking);
+        assert_eq!(look(&both[..1]), Look::Unclear, "one group is no pattern");
+        let other = [beside(group(7, 11, 3), 4), beside(group(3, 8, 1), 5)];
+        assert_eq!(look(&other), Look::Whole, "the other is the one that is lacking");
+        let uneven = [beside(group(7, 14, 3), 4), beside(group(3, 9, 1), 4)];
+        assert_eq!(look(&uneven), Look::Unclear);
     }
 
     #[test]

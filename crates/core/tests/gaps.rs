@@ -142,13 +142,7 @@ fn claim() -> Claim {
         claimed_at: ServerTime(1),
         shape: 1,
         revision: String::new(),
-        sent_until: ServerTime(3_600_000),
-        supersedes: Vec::new(),
-        excluded: BTreeSet::new(),
         ranges,
-        sent_until: ServerTime(i64::MAX),
-        supersedes: Vec::new(),
-        excluded: BTreeSet::new(),
     });
     // As it comes back out of Kafka.
     Metadata::decode(&metadata.encode()).and_then(|metadata| metadata.claim).expect("its own encoding")

@@ -1,33 +1,43 @@
-//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, retention.
+//! Random histories over the real pump: crashes, rebalances, lost and partial commits, zombie inserts, long outages,
+//! retention.
 //!
-//! A small world: a group of members, one topic, two tables that remember tokens. After every event no record is doubled,
-//! none below a committed offset is missing without standing in a gap, and no gap stands where a record was read later;
-//! when the faults end, everything arrives.
+//! A small world: a group of members, one topic, two tables that remember tokens for a while. After every event no
+//! record is doubled, none below a committed offset is missing without standing in a gap, and no gap stands where a
+//! record was read later; when the faults end, everything arrives.
+
+#[path = "histories/table.rs"]
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, Metadata, SUPERSEDES_MAX};
 use pumphouse_core::gap::{Committed, GapOf, GapPolicy, Gaps, GapsAnswer, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
-use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, TableId};
-use pumphouse_core::verdict::Refusal;
+use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, Survey, TableId};
+use pumphouse_core::verdict::{Halt, Refusal};
+use table::{Insert, Landing, Place, Tables};
 
 const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 12;
 const MEMBERS: usize = 3;
+/// Lines of a history that comes to no end.
+const LOG_MAX: usize = 50_000;
+/// Long enough for any batch to be superseded.
+const OUTAGE: u64 = 70_000;
 
 /// Something a member asked the outside for and that has not been answered.
 #[derive(Clone, Debug)]
 enum Asked {
     Commit(CommitId, BTreeMap<Partition, (Offset, Metadata)>),
-    Insert(Claim, TableId, Deleted),
+    Insert(Insert),
     ReadStored(Claim),
     Rebuild(Claim),
     Probe(Claim),
+    Survey(Claim, ServerTime),
     Origins(OrderId, BTreeMap<Partition, Offset>),
     Gaps(OrderId, Gaps),
 }
@@ -38,9 +48,12 @@ type Deleted = BTreeMap<Partition, Range>;
 struct Member {
     pump: Pump,
     asked: Vec<Asked>,
+    /// The rows of each batch at hand, by table.
+    payloads: BTreeMap<BatchId, [BTreeSet<Place>; 2]>,
+    /// Batches that were built again.
+    found: BTreeSet<BatchId>,
     generation: u64,
     releasing: bool,
-    rebuilt: BTreeMap<BatchId, Deleted>,
 }
 
 struct World {
@@ -49,14 +62,14 @@ struct World {
     generation: u64,
     stored: BTreeMap<Partition, Stored>,
     members: Vec<Member>,
-    zombies: Vec<(Claim, TableId, Deleted)>,
-    landed: BTreeSet<(BatchId, TableId)>,
-    rows: BTreeMap<(Partition, u64, TableId), u32>,
+    tables: Tables,
     /// Where each log begins.
     low: BTreeMap<Partition, u64>,
     /// Offsets in gaps, and whether they were never claimed.
     gaps: BTreeMap<(Partition, u64), bool>,
     deletes: bool,
+    /// A claim that has superseded as much as one may stops its stream: the history ends there.
+    halted: bool,
     log: Vec<String>,
 }
 
@@ -69,7 +82,7 @@ fn policy() -> Policy {
         shape: 1,
         revision: "r".into(),
         insert_timeout: Duration::from_secs(1),
-        safe_age: Duration::from_mins(50_000),
+        safe_age: Duration::from_secs(16),
         gaps: GapPolicy::Report,
     }
 }
@@ -83,13 +96,12 @@ impl World {
             generation: 0,
             stored: (0..PARTITIONS).map(start).collect(),
             members: Vec::new(),
-            zombies: Vec::new(),
-            landed: BTreeSet::new(),
-            rows: BTreeMap::new(),
+            tables: Tables::default(),
             low: (0..PARTITIONS).map(|p| (Partition(p), 0)).collect(),
             gaps: BTreeMap::new(),
             // Half of the histories have no retention: there every record has to be a row.
             deletes: seed % 2 == 1,
+            halted: false,
             log: Vec::new(),
         };
         world.rebalance();
@@ -97,6 +109,7 @@ impl World {
     }
 
     fn step(&mut self, member: usize, input: Input) {
+        assert!(self.log.len() < LOG_MAX, "no end:\n{}", self.log[LOG_MAX - 40..].join("\n"));
         self.log.push(format!("{member} <- {input:?}"));
         let entropy = self.random.u128(..);
         let server = ServerTime(i64::try_from(self.now).expect("small"));
@@ -104,21 +117,35 @@ impl World {
         let effects = self.members[member].pump.step(&moment, input);
         for effect in effects {
             self.log.push(format!("    {member} -> {effect:?}"));
-            let asked = &mut self.members[member].asked;
+            let Member { asked, payloads, found, .. } = &mut self.members[member];
             match effect {
                 Effect::Commit(id, entries) => asked.push(Asked::Commit(id, entries)),
-                Effect::Insert { claim, table, .. } => {
-                    let deleted = self.members[member].rebuilt.get(&claim.id).cloned().unwrap_or_default();
-                    self.members[member].asked.push(Asked::Insert(claim, table, deleted));
+                Effect::Insert { claim, table, deadline, attempt } => {
+                    let rows = payloads[&claim.id][usize::from(table.0)].clone();
+                    let again = attempt > 1 || found.contains(&claim.id);
+                    asked.push(Asked::Insert(Insert { claim, table, deadline, rows, again }));
                 }
                 Effect::AskOrigins(order, starts) => asked.push(Asked::Origins(order, starts)),
                 Effect::ReportGaps(order, gaps) => asked.push(Asked::Gaps(order, gaps)),
+                Effect::Survey { claim, over_at } => asked.push(Asked::Survey(claim, over_at)),
+                Effect::Seal(claim, _) => {
+                    let rows = Tables::rows_of(&claim);
+                    payloads.insert(claim.id, [rows.clone(), rows]);
+                }
+                Effect::Forget(batch, _) => {
+                    payloads.remove(&batch);
+                }
+                Effect::Halt(Halt::TooOld(claim) | Halt::Undecidable(claim))
+                    if claim.supersedes.len() == SUPERSEDES_MAX =>
+                {
+                    self.halted = true;
+                }
                 Effect::ReadStored(claim) => asked.push(Asked::ReadStored(claim)),
                 Effect::Rebuild(claim) => asked.push(Asked::Rebuild(claim)),
                 Effect::Probe(claim) => asked.push(Asked::Probe(claim)),
                 Effect::Release(_) => self.members[member].releasing = false,
                 Effect::Rejoin => self.crash(member),
-                Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
+                Effect::DropRows(_) => {}
                 Effect::Leave | Effect::Halt(_) | Effect::Isolate(..) => {
                     panic!("{effect:?}\n{}", self.log.join("\n"))
                 }
@@ -131,13 +158,15 @@ impl World {
         self.log.push(format!("{member} ends"));
         let ended = &mut self.members[member];
         ended.pump = Pump::new(policy());
+        ended.payloads.clear();
         ended.releasing = false;
-        ended.rebuilt.clear();
         let current = ended.generation == self.generation;
         for asked in std::mem::take(&mut ended.asked) {
             match asked {
                 Asked::Commit(_, entries) if current && self.random.bool() => self.store(&entries),
-                Asked::Insert(claim, table, deleted) => self.zombies.push((claim, table, deleted)),
+                // The table was asked before it was sent.
+                Asked::Insert(insert) if self.tables.may_have_forgotten(&insert) => {}
+                Asked::Insert(insert) => self.tables.strays.push((insert, None)),
                 _ => {}
             }
         }
@@ -152,23 +181,23 @@ impl World {
         self.check();
     }
 
-    fn land(&mut self, (claim, table, deleted): &(Claim, TableId, Deleted)) {
-        if !self.landed.insert((claim.id, *table)) {
-            return;
-        }
-        for (partition, range) in &claim.ranges {
-            let from = deleted.get(partition).map_or(range.from, |deleted| deleted.to);
-            for offset in from.0..range.to.0 {
-                *self.rows.entry((*partition, offset, *table)).or_default() += 1;
-            }
-        }
+    fn land(&mut self, insert: &Insert, landing: Landing) {
+        self.tables.land(insert, landing, self.now);
         self.check();
+    }
+
+    /// Others fill the window. While an insert is under way they add no more than their share of it.
+    fn flood(&mut self) {
+        let under_way = |asked: &Asked| matches!(asked, Asked::Insert(_));
+        if !self.members.iter().any(|member| member.asked.iter().any(under_way)) {
+            self.tables.flood(self.now);
+        }
     }
 
     fn check(&self) {
         for partition in (0..PARTITIONS).map(Partition) {
             for (offset, table) in (0..RECORDS).flat_map(|o| [(o, TableId(0)), (o, TableId(1))]) {
-                let rows = self.rows.get(&(partition, offset, table)).copied().unwrap_or(0);
+                let rows = self.tables.count((partition, offset), table);
                 let passed = offset < self.stored[&partition].offset.0;
                 let gap = self.gaps.get(&(partition, offset));
                 let read_later = gap == Some(&true) && rows > 0;
@@ -188,9 +217,10 @@ impl World {
             let member = Member {
                 pump: Pump::new(policy()),
                 asked: Vec::new(),
+                payloads: BTreeMap::new(),
+                found: BTreeSet::new(),
                 generation: u64::MAX,
                 releasing: false,
-                rebuilt: BTreeMap::new(),
             };
             self.members.push(member);
         }
@@ -227,7 +257,11 @@ impl World {
         self.members[member].releasing = true;
         let until = Time(self.now + 1_000);
         self.step(member, Input::Revoking { partitions: owned, until });
-        while self.members[member].releasing && self.members[member].generation == self.generation {
+        let waits = |world: &Self| {
+            let Member { releasing, generation, .. } = &world.members[member];
+            *releasing && *generation == world.generation && !world.halted
+        };
+        while waits(self) {
             self.now += 200;
             match self.members[member].asked.len() {
                 0 => self.step(member, Input::Tick),
@@ -247,22 +281,33 @@ impl World {
                 self.step(member, Input::CommitFailed(id, CommitFailure::Unknown));
             }
             Asked::Commit(id, entries) => self.answer_commit(member, id, &entries),
-            Asked::Insert(claim, table, deleted) => self.answer_insert(member, (claim, table, deleted)),
+            Asked::Insert(insert) => self.answer_insert(member, insert),
             Asked::ReadStored(claim) => {
                 let stored = claim.ranges.keys().map(|p| (*p, self.stored[p].clone())).collect();
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
             Asked::Rebuild(claim) => {
                 let deleted: Deleted = claim.ranges.iter().filter_map(|r| self.deleted_of(r)).collect();
-                self.members[member].rebuilt.insert(claim.id, deleted.clone());
+                let mut rows = [TableId(0), TableId(1)].map(|table| self.tables.rows_left(&claim, table));
+                for rows in &mut rows {
+                    rows.retain(|(p, offset)| deleted.get(p).is_none_or(|gone| *offset >= gone.to.0));
+                }
+                self.members[member].payloads.insert(claim.id, rows);
+                self.members[member].found.insert(claim.id);
                 if !deleted.is_empty() {
                     self.step(member, Input::Deleted(claim.id, deleted));
                 }
                 self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
             }
             Asked::Probe(claim) => {
-                let landed = self.landed.iter().any(|(batch, _)| *batch == claim.id);
+                let landed = self.tables.holds_any(&claim);
                 self.step(member, Input::Probed(claim.id, Some(landed)));
+            }
+            Asked::Survey(claim, over_at) => {
+                let over =
+                    i64::try_from(self.now).expect("small") >= over_at.0 && !self.tables.runs(claim.id);
+                let survey = if over { Survey::Over } else { Survey::NotYet };
+                self.step(member, Input::Surveyed(claim.id, survey));
             }
             Asked::Origins(order, starts) => {
                 let origins = starts.keys().map(|partition| (*partition, self.origin(*partition))).collect();
@@ -272,23 +317,35 @@ impl World {
         }
     }
 
-    fn answer_insert(&mut self, member: usize, insert: (Claim, TableId, Deleted)) {
-        let (batch, table) = (insert.0.id, insert.1);
-        match self.random.u8(..10) {
-            0 => self.step(member, Input::InsertUnknown(batch, table)),
+    fn answer_insert(&mut self, member: usize, insert: Insert) {
+        let (batch, table) = (insert.claim.id, insert.table);
+        if Tables::is_late(&insert, self.now) {
+            return self.step(member, Input::InsertRefused(batch, table, Refusal::Deadline));
+        }
+        if self.tables.may_have_forgotten(&insert) {
+            return self.step(member, Input::TokenForgotten(batch));
+        }
+        let answer = match self.random.u8(..12) {
+            0 => Input::InsertUnknown(batch, table),
             1 => {
-                self.zombies.push(insert);
-                self.step(member, Input::InsertUnknown(batch, table));
+                self.tables.strays.push((insert, None));
+                Input::InsertUnknown(batch, table)
             }
             2 => {
-                self.land(&insert);
-                self.step(member, Input::InsertUnknown(batch, table));
+                self.land(&insert, Landing::Whole);
+                Input::InsertUnknown(batch, table)
             }
+            3 => {
+                self.land(&insert, Landing::Half);
+                Input::InsertUnknown(batch, table)
+            }
+            4 => Input::InsertRefused(batch, table, Refusal::NotSent),
             _ => {
-                self.land(&insert);
-                self.step(member, Input::Inserted(batch, table));
+                self.land(&insert, Landing::Whole);
+                Input::Inserted(batch, table)
             }
-        }
+        };
+        self.step(member, answer);
     }
 
     /// The part of a claimed range that lies before its log.
@@ -298,7 +355,7 @@ impl World {
     }
 
     fn origin(&self, partition: Partition) -> Origin {
-        let highest = self.rows.keys().filter(|(p, ..)| *p == partition).map(|(_, offset, _)| *offset).max();
+        let highest = self.tables.highest(partition);
         let ours = self.stored[&partition].metadata.is_some();
         let committed = if ours { Committed::Ours } else { Committed::Never };
         Origin { committed, highest: highest.map(Offset), end: Offset(RECORDS) }
@@ -326,7 +383,7 @@ impl World {
         for (partition, missing) in &gaps.missing {
             for offset in missing.from.0..missing.to.0 {
                 assert!(offset < self.low[partition], "a gap where the log still holds records");
-                let is_there = |table| self.rows.contains_key(&(*partition, offset, TableId(table)));
+                let is_there = |table| self.tables.count((*partition, offset), TableId(table)) > 0;
                 let landed = claimed && is_there(0) && is_there(1);
                 if !landed {
                     self.gaps.insert((*partition, offset), !claimed);
@@ -392,11 +449,12 @@ impl World {
         match self.random.u8(..100) {
             0..=2 if faults => self.crash(member),
             3..=6 if faults => self.rebalance(),
-            7..=9 if !self.zombies.is_empty() => {
-                let at = self.random.usize(..self.zombies.len());
-                let zombie = self.zombies.swap_remove(at);
-                self.land(&zombie);
+            7..=9 => {
+                self.tables.move_stray(&mut self.random, self.now);
+                self.check();
             }
+            98 if faults => self.flood(),
+            99 if faults && self.random.u8(..4) == 0 => self.now += self.random.u64(..OUTAGE),
             10 if faults && self.deletes => self.delete(),
             10..=45 => self.fetch(member),
             46..=55 => self.step(member, Input::Tick),
@@ -415,14 +473,18 @@ impl World {
     }
 }
 
-fn history(seed: u64) {
+/// Lives one history; whether it ended with everything delivered.
+fn history(seed: u64) -> bool {
     let mut world = World::new(seed);
     for _ in 0..400 {
         world.event(true);
     }
     for round in 0.. {
-        if world.is_done() {
+        if world.is_done() || world.halted {
             break;
+        }
+        if round % 100 == 99 {
+            world.now += 1_000;
         }
         if round % 300 == 0 {
             world.rebalance();
@@ -431,12 +493,13 @@ fn history(seed: u64) {
         assert!(round < 60_000, "seed {seed} makes no progress\n{}", world.log.join("\n"));
     }
     world.check();
+    !world.halted
 }
 
 #[test]
 fn random_histories_neither_lose_nor_double_a_row() {
     let seeds = std::env::var("PUMPHOUSE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
-    for seed in 0..seeds {
-        history(seed);
-    }
+    let halted = (0..seeds).filter(|seed| !history(*seed)).count();
+    // Batches that grow old time after time halt in the end; most histories must not.
+    assert!(halted as u64 * 10 <= seeds, "{halted} of {seeds} halted");
 }

@@ -136,7 +136,7 @@ impl World {
                 }
                 Effect::Seal(..) | Effect::DropRows(_) | Effect::Forget(..) => {}
                 Effect::Halt(Halt::Refused(..)) if self.kind.is_moody => self.members[member].halted = true,
-                Effect::Leave | Effect::Halt(_) | Effect::ReportGaps(..) => {
+                Effect::Leave | Effect::Halt(_) | Effect::ReportGaps(..) | Effect::Survey { .. } => {
                     panic!("{effect:?}\n{}", self.log.join("\n"))
                 }
             }

@@ -157,6 +157,24 @@ fn searches_that_lead_to_nothing_end_in_a_halt() {
 }
 
 #[test]
+fn a_table_that_has_the_batch_after_all_is_not_searched_any_more() {
+    let found = [rows(true), Isolation::NoRow, Isolation::Unknown, Isolation::EveryRow];
+    for found in found {
+        for is_found_first in [false, true] {
+            let (mut lane, batch) = Lane::inserting();
+            assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+            // The second table is under way, so what was found has to wait.
+            if is_found_first {
+                assert_eq!(lane.step(Input::Isolated(batch, FIRST, found.clone())), []);
+            }
+            assert_eq!(lane.step(Input::Inserted(batch, FIRST)), []);
+            assert_eq!(lane.step(Input::Isolated(batch, FIRST, found.clone())), []);
+            assert_eq!(inserts(&lane.step(Input::Inserted(batch, SECOND))), [LETTERS]);
+        }
+    }
+}
+
+#[test]
 fn a_table_that_refuses_every_row_halts() {
     let (mut lane, batch) = Lane::inserting();
     lane.step(Input::Inserted(batch, SECOND));

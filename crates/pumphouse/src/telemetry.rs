@@ -36,6 +36,8 @@ pub mod event {
     pub const BATCH_SETTLED: &str = "batch settled";
     /// An insert failed and is tried again with the same rows and token.
     pub const INSERT_RETRIED: &str = "insert retried";
+    /// An insert waits: while another one is in doubt it could push that one's token out of the window.
+    pub const INSERT_WAITS: &str = "insert waits for another one in doubt";
     /// A table refuses rows of a batch; what was found of them.
     pub const ROWS_REFUSED: &str = "rows refused";
     /// An insert that was in doubt is answered as done, and rows are missing: a killed server lost them.

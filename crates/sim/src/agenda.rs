@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use pumphouse_core::claim::Claim;
 use pumphouse_core::gap::Gaps;
 use pumphouse_core::offset::{Offset, Partition};
-use pumphouse_core::pump::{CommitId, OrderId};
+use pumphouse_core::pump::{CommitId, OrderId, TableId};
 
 use crate::clickhouse::Insert;
 use crate::group::{Entries, MemberName};
@@ -86,6 +86,8 @@ pub enum Event {
     ReportGaps(Who, u64, OrderId, Gaps),
     /// The tables are asked whether rows of a claim are there.
     Probe(Who, u64, Claim),
+    /// Rows of a claim are tried, to find those that a table refuses.
+    Isolate(Who, u64, Claim, TableId),
     /// An insert reaches the server.
     Insert(Sender, Insert),
     /// The next part of a running insert lands.

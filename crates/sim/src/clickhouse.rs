@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use pumphouse_core::claim::BatchId;
+use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::moment::ServerTime;
 
 use crate::topic::{Log, place};
@@ -22,8 +22,8 @@ pub struct Payload {
     pub id: BatchId,
     /// The value of `_ingested_at`.
     pub claimed_at: ServerTime,
-    /// Partition and offset of each record that gives a row somewhere.
-    pub records: Vec<(u32, u64)>,
+    /// Partition and offset of each record that gives a row somewhere, with a bit for every target that gets one.
+    pub records: Vec<(u32, u64, u8)>,
 }
 
 /// One insert that reached the server.
@@ -140,9 +140,9 @@ impl Store {
         }
         let mut rows = 0;
         let mut doubled = None;
-        for (partition, offset) in &payload.records {
+        for (partition, offset, targets) in &payload.records {
             let record = logs[*partition as usize].at(*offset);
-            if record.targets & 1 << insert.table == 0 || record.slot % self.slots != slot {
+            if targets & 1 << insert.table == 0 || record.slot % self.slots != slot {
                 continue;
             }
             let cell = &mut self.cells[*partition as usize][place(*offset)];
@@ -211,9 +211,9 @@ impl ClickHouse {
         let stores = [(Target::Table, Some(&table.rows)), (Target::View, table.view.as_ref())];
         for (target, store) in stores.into_iter().filter_map(|(target, store)| Some((target, store?))) {
             for slot in 0..store.slots {
-                let falls = |(partition, offset): &(u32, u64)| {
+                let falls = |(partition, offset, targets): &(u32, u64, u8)| {
                     let record = logs[*partition as usize].at(*offset);
-                    record.targets & 1 << insert.table != 0 && record.slot % store.slots == slot
+                    targets & 1 << insert.table != 0 && record.slot % store.slots == slot
                 };
                 if insert.payload.records.iter().any(falls) {
                     left.push_back((target, slot));
@@ -239,6 +239,23 @@ impl ClickHouse {
     /// Ends all queries, as a kill does; gives their numbers.
     pub fn end_all(&mut self) -> Vec<u64> {
         self.queries.drain(..).map(|(number, _)| number).collect()
+    }
+
+    /// Whether a table holds a row of this record that a batch of one of these times brought.
+    #[must_use]
+    pub fn holds(&self, table: u8, (partition, offset): (u32, u64), times: &[ServerTime]) -> bool {
+        let cell = self.tables[usize::from(table)].rows.cell(partition, offset);
+        cell.rows > 0 && times.iter().any(|time| time.0 == cell.at)
+    }
+
+    /// Whether any table holds a row of a claim that a batch of one of these times brought.
+    #[must_use]
+    pub fn holds_any(&self, tables: std::ops::Range<u8>, claim: &Claim, times: &[ServerTime]) -> bool {
+        let mut ranges = claim.ranges.iter();
+        ranges.any(|(partition, range)| {
+            let mut offsets = range.from.0..range.to.0;
+            offsets.any(|offset| tables.clone().any(|t| self.holds(t, (partition.0, offset), times)))
+        })
     }
 
     /// Whether anything of this batch is being carried out.

@@ -7,6 +7,7 @@ use pumphouse_core::batch::Filled;
 use pumphouse_core::claim::Claim;
 use pumphouse_core::gap::Origin;
 use pumphouse_core::lane::Stored;
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, Input, OrderId};
 
@@ -185,7 +186,10 @@ impl World {
     }
 
     /// Reads a claim's ranges beside the group.
-    pub(crate) fn rebuild(&mut self, who: Who, epoch: u64, claim: &Claim) {
+    pub(crate) fn rebuild(&mut self, who: Who, epoch: u64, claim: Claim) {
+        if !claim.supersedes.is_empty() && !self.server.is_up {
+            return self.ask_again((who, epoch), Event::Rebuild(who, epoch, claim));
+        }
         let delay = self.chance.latency();
         let lost = |(partition, range): (&Partition, &Range)| {
             let low = Offset(self.logs[partition.0 as usize].low);
@@ -193,29 +197,44 @@ impl World {
             lost.then(|| (*partition, Range::new(range.from, low.min(range.to))))
         };
         let deleted: BTreeMap<Partition, Range> = claim.ranges.iter().filter_map(lost).collect();
-        let mut records = self.records_of(claim);
+        let mut records = self.records_of(&claim);
         if !deleted.is_empty() {
-            let is_deleted = |(p, offset): &(u32, u64)| {
+            let is_deleted = |(p, offset, _): &(u32, u64, u8)| {
                 deleted.get(&Partition(*p)).is_some_and(|range| range.to.0 > *offset)
             };
             records.retain(|record| !is_deleted(record));
             self.tell_after(delay, who, Note::Fact(epoch, Input::Deleted(claim.id, deleted)));
         }
         let filled = Filled { rows: records.len() as u64, bytes: records.len() as u64 * 10 };
+        // What the tables hold of the batches in whose place it stands is left out, table by table.
+        let times: Vec<ServerTime> = claim.supersedes.iter().map(|batch| batch.claimed_at).collect();
+        for (partition, offset, targets) in &mut records {
+            for table in 0..self.setup.shape.targets {
+                if self.server.holds(table, (*partition, *offset), &times) {
+                    *targets &= !(1 << table);
+                }
+            }
+        }
         let payload = Payload { id: claim.id, claimed_at: claim.claimed_at, records };
         self.tell_after(delay, who, Note::Rebuilt(epoch, claim.id, Rc::new(payload), filled));
     }
 
-    /// The records that a claim covers and that give rows, as the logs hold them now.
-    pub(crate) fn records_of(&self, claim: &Claim) -> Vec<(u32, u64)> {
+    /// The records that a claim covers and that give rows, as the logs hold them now; what it excludes from a table is a
+    /// dead letter.
+    pub(crate) fn records_of(&self, claim: &Claim) -> Vec<(u32, u64, u8)> {
         let mut records = Vec::new();
         for (partition, range) in &claim.ranges {
             let log = &self.logs[partition.0 as usize];
-            let rows = (range.from.0..range.to.0).filter(|offset| {
-                let record = log.at(*offset);
-                record.visible && record.targets != 0
-            });
-            records.extend(rows.map(|offset| (partition.0, offset)));
+            let visible = (range.from.0..range.to.0).filter(|offset| log.at(*offset).visible);
+            let rows = visible.map(|offset| (partition.0, offset, log.at(offset).targets));
+            records.extend(rows.filter(|(.., targets)| *targets != 0));
+        }
+        for row in &claim.excluded {
+            let excluded =
+                |(p, offset, _): &&mut (u32, u64, u8)| (*p, *offset) == (row.partition.0, row.offset.0);
+            if let Some((.., targets)) = records.iter_mut().find(excluded) {
+                *targets = *targets & !(1 << row.table.0) | 1 << (self.setup.shape.targets - 1);
+            }
         }
         records
     }

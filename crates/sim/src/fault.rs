@@ -47,7 +47,7 @@ pub enum Fault {
     ServerOverloaded,
     /// A view throws after the table has the rows.
     ViewThrows,
-    /// `ClickHouse`'s clock is set by a few seconds.
+    /// `ClickHouse`'s clock is set by a second or two.
     ClockStep,
     /// Compaction removes records that may be claimed.
     Compaction,

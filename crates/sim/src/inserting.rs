@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pumphouse_core::claim::Claim;
+use pumphouse_core::claim::{Claim, Excluded};
 use pumphouse_core::gap::{GapOf, Gaps, GapsAnswer};
+use pumphouse_core::isolation::{EVERY_ROW_MIN, Isolation, Proof};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{Input, OrderId, TableId};
 use pumphouse_core::verdict::Refusal;
@@ -21,6 +22,7 @@ use crate::world::World;
 enum Answer {
     Done,
     Refused(Refusal),
+    Suspect,
     Unknown,
 }
 
@@ -38,15 +40,17 @@ impl World {
         };
         let what = words::insert(&insert);
         self.trace.line(self.now, "clickhouse", format_args!("{what}: refused, {refused:?}"));
-        self.answer(sender, &insert, Answer::Refused(refused));
+        // With views nobody can tell who refused the row, and what was written before.
+        let suspect = refused == Refusal::Row && insert.table == 0 && self.setup.with_view;
+        let answer = if suspect { Answer::Suspect } else { Answer::Refused(refused) };
+        self.answer(sender, &insert, answer);
     }
 
     fn refusal(&mut self, insert: &Insert) -> Option<Refusal> {
         let table = 1u8 << insert.table;
         let letters = insert.table + 1 == self.setup.shape.targets;
-        let refused = |(partition, offset): &(u32, u64)| {
-            let record = self.logs[*partition as usize].at(*offset);
-            record.refused && record.targets & table != 0
+        let refused = |(partition, offset, targets): &(u32, u64, u8)| {
+            self.logs[*partition as usize].at(*offset).refused && targets & table != 0
         };
         if !self.server.is_up {
             Some(Refusal::NotSent)
@@ -60,7 +64,7 @@ impl World {
             self.late_refused += 1;
             Some(Refusal::Deadline)
         } else if !letters && insert.payload.records.iter().any(refused) {
-            Some(Refusal::Block)
+            Some(Refusal::Row)
         } else {
             None
         }
@@ -110,6 +114,7 @@ impl World {
         let fact = match answer {
             Answer::Done => Input::Inserted(batch, table),
             Answer::Refused(refusal) => Input::InsertRefused(batch, table, refusal),
+            Answer::Suspect => Input::InsertSuspect(batch, table),
             Answer::Unknown => Input::InsertUnknown(batch, table),
         };
         let delay = self.chance.latency();
@@ -139,25 +144,20 @@ impl World {
     /// Whether any table holds a row of the claim.
     pub(crate) fn probe(&mut self, who: Who, epoch: u64, claim: Claim) {
         if !self.server.is_up {
-            let again = self.now + 500;
-            if self.is_alive(who) && self.members[who.member].epoch == epoch {
-                self.agenda.put(again, Event::Probe(who, epoch, claim));
-            }
-            return;
+            return self.ask_again((who, epoch), Event::Probe(who, epoch, claim));
         }
-        let landed = self.setup.lineage.then(|| {
-            self.server.tables.iter().any(|table| {
-                claim.ranges.iter().any(|(partition, range)| {
-                    (range.from.0..range.to.0).any(|offset| {
-                        let cell = table.rows.cell(partition.0, offset);
-                        cell.rows > 0 && cell.at == claim.claimed_at.0
-                    })
-                })
-            })
-        });
+        let tables = 0..self.setup.shape.targets;
+        let landed = self.setup.lineage.then(|| self.server.holds_any(tables, &claim, &[claim.claimed_at]));
         self.trace.line(self.now, "clickhouse", format_args!("asked for {}: {landed:?}", claim.id));
         let delay = self.chance.latency();
         self.tell_after(delay, who, Note::Fact(epoch, Input::Probed(claim.id, landed)));
+    }
+
+    /// The server does not answer: asked again, as long as somebody wants to know.
+    pub(crate) fn ask_again(&mut self, (who, epoch): (Who, u64), question: Event) {
+        if self.is_alive(who) && self.members[who.member].epoch == epoch {
+            self.agenda.put(self.now + 500, question);
+        }
     }
 
     /// How far the tables are with partitions whose start nobody wrote down.
@@ -168,10 +168,7 @@ impl World {
         partitions: BTreeSet<Partition>,
     ) {
         if !self.server.is_up {
-            if self.is_alive(who) && self.members[who.member].epoch == epoch {
-                self.agenda.put(self.now + 500, Event::AskHighest(who, epoch, order, partitions));
-            }
-            return;
+            return self.ask_again((who, epoch), Event::AskHighest(who, epoch, order, partitions));
         }
         let highest = |partition: Partition| {
             let offsets = 0..self.logs[partition.0 as usize].records.len() as u64;
@@ -187,7 +184,7 @@ impl World {
     }
 
     /// Gaps are written down, each under its token.
-    pub(crate) fn report_gaps(&mut self, (who, epoch): (Who, u64), order: OrderId, gaps: Gaps) {
+    pub(crate) fn report_gaps(&mut self, (who, epoch): (Who, u64), order: OrderId, gaps: &Gaps) {
         let running = matches!(&gaps.of, GapOf::Claim(claim) if self.server.is_running(claim.id));
         let lost = self.chance.strikes(Fault::InsertLost);
         let answer = if !self.server.is_up {
@@ -213,18 +210,26 @@ impl World {
     /// What is missing of these offsets: all that nobody read; of a claim, what lineage does not find.
     fn note_gap(&mut self, partition: Partition, missing: Range, of: &GapOf) {
         let offsets = missing.from.0..missing.to.0;
+        let times = match of {
+            GapOf::Unread(_) => Vec::new(),
+            GapOf::Claim(claim) => vec![claim.claimed_at],
+        };
         let landed = |world: &Self, offset: u64| match of {
             GapOf::Unread(_) => false,
-            GapOf::Claim(claim) => world.server.tables.iter().any(|table| {
-                let cell = table.rows.cell(partition.0, offset);
-                cell.rows > 0 && cell.at == claim.claimed_at.0
-            }),
+            GapOf::Claim(_) => {
+                let mut tables = 0..world.setup.shape.targets;
+                tables.any(|table| world.server.holds(table, (partition.0, offset), &times))
+            }
         };
         // A row in one table says nothing of another, nor of a view.
         let several = self.setup.shape.targets > 2 || self.setup.with_view;
         let any = offsets.clone().any(|offset| landed(self, offset));
-        let claimed = matches!(of, GapOf::Claim(_));
-        let untold = claimed && (!self.setup.lineage || (several && any));
+        // An insert may be on its way as long as its deadline allows.
+        let out = |claim: &Claim| self.server.time(self.now) > claim.sent_until;
+        let untold = match of {
+            GapOf::Unread(_) => false,
+            GapOf::Claim(claim) => !out(claim) || !self.setup.lineage || (several && any),
+        };
         for offset in offsets {
             let gap = match (untold, landed(self, offset)) {
                 (true, _) => Gap::PossiblyLanded,
@@ -233,5 +238,42 @@ impl World {
             };
             self.logs[partition.0 as usize].at_mut(offset).gap = gap;
         }
+    }
+
+    /// Rows of a claim are tried one by one, and none is stored.
+    pub(crate) fn isolate(&mut self, (who, epoch): (Who, u64), claim: &Claim, table: TableId) {
+        let gone =
+            |(partition, range): (&Partition, &Range)| self.logs[partition.0 as usize].low > range.from.0;
+        let is_up = self.server.is_up && self.server.overloaded_until <= self.now;
+        let bit = 1u8 << table.0;
+        let rows = self.records_of(claim).into_iter().filter(|(.., targets)| targets & bit != 0);
+        let rows: Vec<(u32, u64, u8)> = rows.collect();
+        let refused = rows.iter().filter(|(p, offset, _)| self.logs[*p as usize].at(*offset).refused);
+        let excluded = |(p, offset, _): &(u32, u64, u8)| Excluded {
+            partition: Partition(*p),
+            offset: Offset(*offset),
+            index: 0,
+            table,
+        };
+        let refused: BTreeSet<Excluded> = refused.map(excluded).collect();
+        let of = rows.len() as u64;
+        let writes_first = table.0 == 0 && self.setup.with_view;
+        let proof = Proof { is_steady: self.setup.steady, before_writing: !writes_first };
+        let found = if !is_up || claim.ranges.iter().any(gone) {
+            Isolation::Unknown
+        } else if refused.is_empty() {
+            Isolation::NoRow
+        } else if refused.len() == rows.len() && rows.len() >= EVERY_ROW_MIN {
+            Isolation::EveryRow
+        } else if of > 1 && refused.len() > 1 && self.chance.one_in(4) {
+            // As if a claim could name fewer.
+            self.too_many.insert(claim.id);
+            Isolation::TooMany { rows: of, proof }
+        } else {
+            Isolation::Rows { rows: refused, of, proof }
+        };
+        self.trace.line(self.now, "clickhouse", format_args!("tried {}: {found:?}", claim.id));
+        let delay = self.chance.latency();
+        self.tell_after(delay, who, Note::Fact(epoch, Input::Isolated(claim.id, table, found)));
     }
 }

@@ -206,7 +206,7 @@ impl World {
                 room -= 1;
                 if record.targets != 0 {
                     rows += 1;
-                    member.open.entry(partition).or_default().push(offset);
+                    member.open.entry(partition).or_default().push((offset, record.targets));
                 }
             }
         }

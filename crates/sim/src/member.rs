@@ -83,8 +83,8 @@ pub struct Member {
     pub client: Client,
     /// What the lane holds as its own.
     pub owned: BTreeSet<Partition>,
-    /// Offsets of decoded records that are not sealed yet.
-    pub open: BTreeMap<Partition, Vec<u64>>,
+    /// Offsets of decoded records that are not sealed yet, with a bit for every target.
+    pub open: BTreeMap<Partition, Vec<(u64, u8)>>,
     /// Sealed batches.
     pub payloads: BTreeMap<BatchId, Rc<Payload>>,
     /// The commit that waits for its answer, and until when.
@@ -206,7 +206,9 @@ impl Member {
     /// Takes the decoded rows as the payload of this claim.
     pub fn seal(&mut self, claim: &Claim) -> Rc<Payload> {
         let open = std::mem::take(&mut self.open);
-        let records = open.into_iter().flat_map(|(p, offsets)| offsets.into_iter().map(move |o| (p.0, o)));
+        let records = open
+            .into_iter()
+            .flat_map(|(p, rows)| rows.into_iter().map(move |(o, targets)| (p.0, o, targets)));
         let payload = Payload { id: claim.id, claimed_at: claim.claimed_at, records: records.collect() };
         let payload = Rc::new(payload);
         self.payloads.insert(claim.id, Rc::clone(&payload));

@@ -1,6 +1,7 @@
 //! What has to hold, whatever happened: no row twice, none missing below an offset, views like their tables, and no
 //! halt without a fault of this history that justifies it.
 
+use pumphouse_core::claim::BatchId;
 use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::offset::Partition;
 use pumphouse_core::pump::DEADLINE_MARGIN;
@@ -22,10 +23,13 @@ impl World {
     }
 
     fn check_record(&mut self, partition: u32, offset: u64) {
-        let Record { targets, excused, rows_max, gap, .. } = *self.logs[partition as usize].at(offset);
+        let Record { targets, excused, rows_max, gap, refused, .. } =
+            *self.logs[partition as usize].at(offset);
         for number in 0..self.setup.shape.targets {
             let table = &self.server.tables[usize::from(number)];
-            let asked = targets & 1 << number != 0 && !excused;
+            let is_letters = number + 1 == self.setup.shape.targets;
+            // A row that its table refuses is a dead letter.
+            let asked = if refused { is_letters } else { targets & 1 << number != 0 } && !excused;
             let rows = table.rows.cell(partition, offset).rows;
             let in_view = table.view.as_ref().map(|view| view.cell(partition, offset).rows);
             if asked && rows == 0 && gap == Gap::None {
@@ -83,22 +87,21 @@ impl World {
     ///
     /// | halt | justified by |
     /// |---|---|
-    /// | a block is refused | a row that the tables refuse, in that batch |
+    /// | a row is refused | a row that the tables refuse, in that batch |
+    /// | too many rows are refused | that a search found so |
     /// | records gone, a claimed range gone | retention that ate them, where gaps are to halt |
     /// | offsets lost | metadata wiped, reset or forgotten there |
     /// | position behind the log's end | nothing here |
     /// | another shape | a process that started with another one |
-    /// | a claim too old | its age by the server's clock |
-    /// | undecidable | metadata wiped, reset or forgotten on a partition of the claim; or a table without lineage |
+    /// | a claim too old, undecidable | a table without lineage, or with a view and rows of it; superseded too often |
     /// | metadata too large, gaps refused | nothing here |
     pub(crate) fn judge_halt(&mut self, index: usize, reason: &Halt) {
         let shape = self.members[index].shape;
         let justified = match reason {
-            Halt::Refused(batch, _, Refusal::Block) => {
-                let payload = self.members[index].payloads.get(batch);
-                let records = payload.iter().flat_map(|payload| &payload.records);
-                records.into_iter().any(|(p, o)| self.logs[*p as usize].at(*o).refused)
+            Halt::Refused(batch, _, Refusal::Row) | Halt::EveryRow(batch, _) => {
+                self.refuses_a_row(index, *batch)
             }
+            Halt::TooManyRows(batch, _) => self.too_many.contains(batch),
             Halt::RecordsGone { partition, missing } => {
                 self.setup.gaps == GapPolicy::Halt && missing.to.0 <= self.logs[partition.0 as usize].low
             }
@@ -111,21 +114,17 @@ impl World {
                 let age = self.server.time(self.now).0 - claim.claimed_at.0;
                 let margin = i64::try_from(DEADLINE_MARGIN.as_millis()).expect("short");
                 let safe = i64::try_from(self.setup.safe_age).expect("short");
-                age >= safe - margin - CLOCKS_DIFFER
+                age >= safe - margin - 8_500
             }
             Halt::Undecidable(claim) => {
                 !self.setup.lineage || claim.ranges.keys().any(|partition| self.by_hand.contains(partition))
             }
-            Halt::EveryRow(..)
-            | Halt::TooManyRows(..)
-            | Halt::Refused(..)
-            | Halt::OutOfRange { .. }
-            | Halt::MetadataTooLarge
-            | Halt::GapsRefused(_) => false,
+            Halt::Refused(..) | Halt::OutOfRange { .. } | Halt::MetadataTooLarge | Halt::GapsRefused(_) => {
+                false
+            }
         };
         let name = match reason {
             Halt::Refused(..) => "refused",
-            Halt::EveryRow(..) | Halt::TooManyRows(..) => "refused rows",
             Halt::RecordsGone { .. } => "records gone",
             Halt::Gone { .. } => "claimed range gone",
             Halt::Shape(_) => "another shape",
@@ -135,13 +134,17 @@ impl World {
             Halt::MetadataTooLarge => "metadata too large",
             Halt::OffsetsLost(_) => "offsets lost",
             Halt::GapsRefused(_) => "gaps refused",
+            Halt::EveryRow(..) | Halt::TooManyRows(..) => "refused rows",
         };
         *self.halts.entry(name).or_default() += 1;
         if !justified {
             self.fail(format_args!("member {index} halts without a reason: {reason:?}"));
         }
     }
-}
 
-/// How far a process's idea of the server's time may be off when that is set.
-const CLOCKS_DIFFER: i64 = 8_500;
+    fn refuses_a_row(&self, index: usize, batch: BatchId) -> bool {
+        let payload = self.members[index].payloads.get(&batch);
+        let records = payload.iter().flat_map(|payload| &payload.records);
+        records.into_iter().any(|(p, offset, _)| self.logs[*p as usize].at(*offset).refused)
+    }
+}

@@ -27,6 +27,8 @@ pub struct Setup {
     pub window: Window,
     /// What is done about records that retention ate.
     pub gaps: GapPolicy,
+    /// Whether what refuses a row depends on nothing but the row.
+    pub steady: bool,
     /// Rows of a batch.
     pub rows: u64,
     /// Age of a batch.
@@ -62,6 +64,7 @@ impl Setup {
             with_view: chance.one_in(2),
             window: Window { entries: 10_000, age: replicated.then_some(safe_age * 2) },
             gaps: if chance.one_in(6) { GapPolicy::Halt } else { GapPolicy::Report },
+            steady: chance.one_in(2),
             rows: chance.between(1, 8),
             freshness: chance.between(10, 800),
             insert_timeout: chance.between(1_000, 4_000),
@@ -84,7 +87,7 @@ impl Setup {
             },
             memory: 1_000_000,
             tables: self.shape.targets,
-            letters: 0,
+            letters: 1,
             shape,
             revision: "r".into(),
             insert_timeout: Duration::from_millis(self.insert_timeout),

@@ -26,7 +26,14 @@ fn ranges(ranges: &BTreeMap<Partition, Range>) -> String {
 }
 
 fn claim(claim: &Claim) -> String {
-    format!("{} {}", batch(claim.id), ranges(&claim.ranges))
+    let without = if claim.excluded.is_empty() {
+        String::new()
+    } else {
+        let rows =
+            claim.excluded.iter().map(|row| format!("{}:{} in {}", row.partition, row.offset, row.table.0));
+        format!(" without {}", rows.collect::<Vec<_>>().join(", "))
+    };
+    format!("{} {}{without}", batch(claim.id), ranges(&claim.ranges))
 }
 
 fn entries(entries: &Entries) -> String {
@@ -92,6 +99,9 @@ pub(crate) fn order(effect: &Effect) -> String {
         Effect::ReadStored(what) => format!("read what is stored for {}", claim(what)),
         Effect::Rebuild(what) => format!("build {} again", claim(what)),
         Effect::Probe(what) => format!("ask the tables for {}", claim(what)),
+        Effect::Isolate(what, table) => {
+            format!("find the rows of {} that table {} refuses", claim(what), table.0)
+        }
         Effect::Release(back) => format!("give back {}", partitions(back)),
         other => format!("{other:?}"),
     }

@@ -27,7 +27,7 @@ impl Pump {
     ///
     /// | work | release |
     /// |---|---|
-    /// | idle, recovering, asking, reporting | now |
+    /// | idle, recovering, superseding, asking, reporting | now |
     /// | committing | never before the answer: an unanswered commit may still overwrite the next owner's |
     /// | inserting | when it has landed and is settled, or its time is up: the claim stays for the next owner |
     pub(super) fn release_when_due(&mut self, now: Time, out: &mut Vec<Effect>) {
@@ -38,11 +38,11 @@ impl Pump {
         match &self.work {
             Work::Committing { .. } => return,
             Work::Inserting(_) if touched && now < revoking.until => return,
-            Work::Idle | Work::Recovering(_) | Work::Inserting(_) | Work::Asking(_) | Work::Reporting(_) => {}
+            Work::Idle | Work::Recovering(..) | Work::Superseding { .. } | Work::Inserting(_) => {}
+            Work::Asking(_) | Work::Reporting(_) => {}
         }
         let revoking = self.revoking.take().expect("looked at above");
         self.owned.retain(|partition, _| !revoking.partitions.contains(partition));
-        self.gaps.retain(|partition, _| !revoking.partitions.contains(partition));
         self.abandon_what_is_not_ours(out);
         out.push(Effect::Release(revoking.partitions));
     }
@@ -51,7 +51,7 @@ impl Pump {
     fn abandon_what_is_not_ours(&mut self, out: &mut Vec<Effect>) {
         let batch = match &self.work {
             Work::Inserting(in_flight) => in_flight.claim.id,
-            Work::Recovering(claim) => claim.id,
+            Work::Recovering(claim, _) | Work::Superseding { claim, .. } => claim.id,
             Work::Reporting(Report { then: AfterReport::Insert(in_flight), .. }) => in_flight.claim.id,
             Work::Reporting(Report { then: AfterReport::Skip, .. }) | Work::Asking(_) => {
                 // Asked again for what is still ours.
@@ -71,7 +71,7 @@ impl Pump {
         let open = self.open.ranges().into_keys().collect();
         self.drop_open_rows(&open, out);
         let batch = match &self.work {
-            Work::Recovering(claim) => Some(claim.id),
+            Work::Recovering(claim, _) | Work::Superseding { claim, .. } => Some(claim.id),
             _ => self.in_flight().map(|in_flight| in_flight.claim.id),
         };
         out.extend(batch.map(|batch| Effect::Forget(batch, Outcome::Left)));
@@ -89,17 +89,13 @@ impl Pump {
 
     pub(super) fn begin_drain(&mut self, until: Time, out: &mut Vec<Effect>) {
         self.drain = Some(until);
-        match &self.work {
-            Work::Recovering(claim) => {
-                out.push(Effect::Forget(claim.id, Outcome::Left));
-                self.work = Work::Idle;
-            }
-            Work::Asking(_) => self.work = Work::Idle,
-            _ => {}
+        self.leave_recovery(out);
+        if matches!(self.work, Work::Asking(_)) {
+            self.work = Work::Idle;
         }
     }
 
-    fn drop_open_rows(&mut self, partitions: &BTreeSet<Partition>, out: &mut Vec<Effect>) {
+    pub(super) fn drop_open_rows(&mut self, partitions: &BTreeSet<Partition>, out: &mut Vec<Effect>) {
         let inside: BTreeSet<Partition> =
             self.open.ranges().into_keys().filter(|partition| partitions.contains(partition)).collect();
         for partition in &inside {

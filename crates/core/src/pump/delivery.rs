@@ -1,10 +1,11 @@
 //! From decoded rows to passed offsets: close, claim, insert, settle. One batch is claimed at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{
-    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Isolating, Outcome, Pump, Purpose,
-    TableId, Work,
+    Attempt, CommitFailure, CommitId, DEADLINE_MARGIN, Effect, InFlight, Isolating, Outcome, Policy, Pump,
+    Purpose, TableId, Work,
 };
 use crate::batch::{CloseReason, Filled, Open};
 use crate::claim::{BatchId, Claim, Metadata};
@@ -14,7 +15,7 @@ use crate::offset::{Offset, Partition, Range};
 use crate::verdict::{self, Halt, Refusal, Verdict};
 
 /// Pause before a commit is repeated that the coordinator refused for now.
-const COMMIT_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(100);
+const COMMIT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Tries of one commit before the membership ends: about half a minute of rebalancing.
 const COMMIT_TRIES_MAX: u32 = 300;
@@ -70,7 +71,7 @@ impl Pump {
 
     /// Until when a batch that is claimed now may be sent.
     pub(super) fn sent_until(&self, claimed_at: ServerTime) -> ServerTime {
-        claimed_at.after(self.policy.safe_age.saturating_sub(DEADLINE_MARGIN))
+        claimed_at.after(send_for(&self.policy))
     }
 
     pub(super) fn in_flight_of(&self, claim: Claim, outcome: Outcome, bytes: u64) -> InFlight {
@@ -114,7 +115,7 @@ impl Pump {
             owned.committed = offset;
             owned.next = owned.next.max(offset);
             owned.metadata = metadata;
-            if !matches!(purpose, Purpose::Revise(_)) {
+            if !matches!(purpose, Purpose::Replace(_) | Purpose::Revise(_)) {
                 owned.stage = Stage::Fetching;
             }
         }
@@ -125,6 +126,7 @@ impl Pump {
             Purpose::Revise(in_flight) => self.revised(in_flight, out),
             Purpose::Unclaim(batch) => self.unclaimed(batch, out),
             Purpose::Drop(batch) => out.push(Effect::Forget(batch, Outcome::Dropped)),
+            Purpose::Replace(claim) => self.replaced(claim, out),
             Purpose::Claim(in_flight) => self.start_insert(in_flight, moment, out),
             Purpose::Settle { batch, outcome, next } => {
                 out.push(Effect::Forget(batch, outcome));
@@ -171,7 +173,7 @@ impl Pump {
         let tables: Vec<TableId> = pending().filter(|target| self.policy.is_table(*target)).collect();
         let targets = if tables.is_empty() { pending().collect() } else { tables };
         for target in targets {
-            if !self.stopped {
+            if !self.stopped && matches!(self.work, Work::Inserting(_)) {
                 self.send_insert(target, moment, out);
             }
         }
@@ -181,8 +183,7 @@ impl Pump {
         let Work::Inserting(in_flight) = &self.work else { unreachable!("only an inserting lane sends") };
         let last = in_flight.claim.sent_until.min(self.sent_until(in_flight.claim.claimed_at));
         if moment.server >= last {
-            let claim = Box::new(in_flight.claim.clone());
-            return self.halt(Halt::TooOld(claim), out);
+            return self.outgrown(table, moment, out);
         }
         let Work::Inserting(in_flight) = &mut self.work else { unreachable!("looked at above") };
         let attempt = in_flight.pending.get_mut(&table).expect("a table is pending until it is done");
@@ -201,6 +202,10 @@ impl Pump {
     ) {
         let Some(in_flight) = self.inserting(batch) else { return };
         in_flight.pending.remove(&table);
+        if in_flight.isolating.is_of(table) {
+            // An answer of an earlier attempt, before the batch was ours once more, was taken for this one's.
+            in_flight.isolating = Isolating::No;
+        }
         if in_flight.pending.is_empty() {
             let (outcome, held_refused) = (in_flight.outcome, !in_flight.claim.excluded.is_empty());
             self.regain_rows(held_refused);
@@ -301,4 +306,9 @@ impl Pump {
             _ => None,
         }
     }
+}
+
+/// For how long after its claim a batch may be sent.
+fn send_for(policy: &Policy) -> Duration {
+    policy.safe_age.saturating_sub(DEADLINE_MARGIN)
 }

@@ -75,6 +75,10 @@ pub enum Input {
     GapsAnswered(OrderId, GapsAnswer),
     /// Whether the table holds rows of the batch; `None` where it can't tell.
     Probed(BatchId, Option<bool>),
+    /// What a survey found out about a batch.
+    Surveyed(BatchId, Survey),
+    /// So much came into a table since the claim was made that its token may be forgotten there.
+    TokenForgotten(BatchId),
     /// The insert is done.
     Inserted(BatchId, TableId),
     /// The insert may or may not be done.
@@ -98,6 +102,17 @@ pub enum Input {
     Drain(Time),
     /// Time passed.
     Tick,
+}
+
+/// What is known of a batch that is to be superseded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Survey {
+    /// Nobody can insert it any more, and every table can tell which of its rows it holds.
+    Over,
+    /// Somebody may still insert it.
+    NotYet,
+    /// A table can't tell which of its rows it, or what its views fill, holds.
+    CannotTell,
 }
 
 /// An order.
@@ -126,10 +141,18 @@ pub enum Effect {
     Forget(BatchId, Outcome),
     /// Read what Kafka holds for all partitions of the claim.
     ReadStored(Claim),
-    /// Read the claim's ranges again and decode them.
+    /// Read the claim's ranges again and decode them. What the tables hold of the batches that it supersedes is left
+    /// out, table by table.
     Rebuild(Claim),
     /// Ask the tables whether rows of the claim are there.
     Probe(Claim),
+    /// Find out whether nobody can insert this claim any more, and whether the tables can tell what of it they hold.
+    Survey {
+        /// The claim.
+        claim: Claim,
+        /// Nobody can before this, by ClickHouse's clock.
+        over_at: ServerTime,
+    },
     /// Find out what stands behind these starts, which have no metadata of ours.
     AskOrigins(OrderId, BTreeMap<Partition, Offset>),
     /// Write these gaps down where audits find them.
@@ -155,6 +178,10 @@ pub enum Outcome {
     FoundLanded,
     /// Dropped: it was never whole.
     Dropped,
+    /// Not sent any more: it was too old, and nothing of it landed. Its ranges are claimed again.
+    Reclaimed,
+    /// Not sent any more: its token no longer decides. Its ranges are claimed again, without what landed.
+    Superseded,
     /// Left to the next owner.
     Left,
 }

@@ -88,10 +88,15 @@ impl Pump {
 
     /// Once all that was read has landed: commits once more where the partitions with gaps stand.
     pub(super) fn affirm_before_gaps(&mut self, out: &mut Vec<Effect>) -> bool {
-        let owned = &self.owned;
-        self.gaps.retain(|partition, low| owned.get(partition).is_some_and(|owned| owned.committed < *low));
         if self.gaps.is_empty() || !self.open.is_empty() {
             return false;
+        }
+        let owned = &self.owned;
+        self.gaps.retain(|partition, low| owned.get(partition).is_some_and(|owned| owned.committed < *low));
+        if self.gaps.is_empty() {
+            // Given back meanwhile. Partitions that failed together with them wait for the lane to join again.
+            self.skipped(out);
+            return true;
         }
         let stands = |partition: &Partition| {
             let owned = &self.owned[partition];
@@ -133,7 +138,7 @@ impl Pump {
             // The next owner finds the claim and reports what is missing of it.
             return self.halt(Halt::Gone { batch, partition: *partition, range: *range }, out);
         }
-        let recovering = matches!(&self.work, Work::Recovering(claim) if claim.id == batch);
+        let recovering = matches!(&self.work, Work::Recovering(claim, _) if claim.id == batch);
         match (recovering, ranges.first_key_value()) {
             (false, _) | (true, None) => {}
             (true, Some((partition, range))) if self.policy.gaps == GapPolicy::Halt => {

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Attempt, Effect, InFlight, Isolating, Outcome, Policy, Pump, Purpose, TableId, Work};
+use super::{Attempt, Effect, InFlight, Isolating, Maker, Outcome, Policy, Pump, Purpose, TableId, Work};
 use crate::batch::BatchPolicy;
 use crate::claim::{BatchId, Claim, EXCLUDED_MAX, Excluded, METADATA_BYTES_MAX, Metadata};
 use crate::isolation::{FRUITLESS_MAX, Isolation, Proof};
@@ -45,6 +45,13 @@ impl Attempt {
     /// Whether it was not sent yet.
     pub(super) fn is_held(&self) -> bool {
         !self.is_sent && self.again_at.is_none()
+    }
+}
+
+impl Isolating {
+    /// Whether rows that this table refuses are looked for, or found.
+    pub(super) fn is_of(&self, table: TableId) -> bool {
+        matches!(self, Self::Searching(of) | Self::Found(of, _) if *of == table)
     }
 }
 
@@ -190,7 +197,9 @@ impl Pump {
             is_this || in_flight.pending.get(&target).is_some_and(is_refused)
         };
         let tables = (0..self.policy.tables).map(TableId).filter(|target| self.policy.is_table(*target));
-        if rows <= 1 || !tables.into_iter().all(is_clean) {
+        // What a claim supersedes may have left rows: such a claim is not taken back.
+        let is_first = in_flight.claim.supersedes.is_empty();
+        if rows <= 1 || !is_first || !tables.into_iter().all(is_clean) {
             return self.halt(Halt::TooManyRows(batch, table), out);
         }
         self.rows_max = Some((rows / 2).max(1));
@@ -239,12 +248,12 @@ impl Pump {
             out.push(Effect::Rejoin);
         } else {
             out.push(Effect::ReadStored(claim.clone()));
-            self.work = Work::Recovering(claim);
+            self.work = Work::Recovering(claim, Maker::Others);
         }
     }
 
     /// Whether nobody but this lane can have sent the batch at hand: its claim was never on a partition of another.
-    fn is_lone(&self) -> bool {
+    pub(super) fn is_lone(&self) -> bool {
         let Work::Inserting(in_flight) = &self.work else { return false };
         let claim = &in_flight.claim;
         claim.ranges.keys().all(|partition| {

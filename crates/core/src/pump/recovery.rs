@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Outcome, Pump, Purpose, Work};
+use super::{Effect, Maker, Outcome, Pump, Purpose, Work};
 use crate::batch::Filled;
 use crate::claim::{BatchId, Claim};
 use crate::lane::{Stage, Stored};
@@ -17,7 +17,7 @@ impl Pump {
         let found = self.owned.values().find(|owned| matches!(owned.stage, Stage::Recovering(_)));
         let Some(claim) = found.and_then(|owned| owned.metadata.claim.clone()) else { return false };
         out.push(Effect::ReadStored(claim.clone()));
-        self.work = Work::Recovering(claim);
+        self.work = Work::Recovering(claim, Maker::Others);
         true
     }
 
@@ -31,9 +31,17 @@ impl Pump {
         let Some(claim) = self.recovering(batch) else { return };
         match ledger::fate(&claim, stored) {
             Fate::Landed => self.settle(batch, Outcome::FoundLanded, None, out),
-            Fate::Drop => self.drop_claim(batch, out),
-            Fate::Unclear => out.push(Effect::Probe(claim)),
-            Fate::Undecidable => self.halt(Halt::Undecidable(Box::new(claim)), out),
+            Fate::Drop => self.drop_claim(claim, moment, out),
+            // Nobody supersedes what may still be sent, so that it landed whole or was never whole.
+            Fate::Unclear if moment.server < claim.sent_until => out.push(Effect::Probe(claim)),
+            Fate::Unclear | Fate::Undecidable => {
+                let claim = as_first_has_it(claim, stored);
+                self.supersede(claim.clone(), Halt::Undecidable(Box::new(claim)), moment, out);
+            }
+            Fate::Superseded => {
+                let claim = as_first_has_it(claim, stored);
+                self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
+            }
             Fate::Resend => self.order_rebuild(as_first_has_it(claim, stored), moment, out),
         }
     }
@@ -44,15 +52,25 @@ impl Pump {
         if claim.shape != self.policy.shape {
             self.halt(Halt::Shape(Box::new(claim)), out);
         } else if moment.server >= last {
-            self.halt(Halt::TooOld(Box::new(claim)), out);
+            self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
         } else {
             out.push(Effect::Rebuild(claim.clone()));
-            self.work = Work::Recovering(claim);
+            self.work = Work::Recovering(claim, Maker::Others);
         }
     }
 
-    /// Takes the claim off our partitions; it was never whole, so no row of it exists.
-    fn drop_claim(&mut self, batch: BatchId, out: &mut Vec<Effect>) {
+    /// Takes the claim off our partitions; it was never whole, so no row of it exists. What it superseded may have
+    /// left rows: that is superseded again.
+    fn drop_claim(&mut self, claim: Claim, moment: &Moment, out: &mut Vec<Effect>) {
+        let batch = claim.id;
+        if !claim.supersedes.is_empty() && claim.shape != self.policy.shape {
+            return self.halt(Halt::Shape(Box::new(claim)), out);
+        }
+        if !claim.supersedes.is_empty() {
+            out.push(Effect::Forget(batch, Outcome::Dropped));
+            let supersedes = claim.supersedes.clone();
+            return self.replace(claim, supersedes, moment, out);
+        }
         let carrying = self.owned.iter().filter(|(_, owned)| owned.carries(batch));
         let entries = carrying.map(|(p, owned)| (*p, (owned.committed, owned.metadata.dropping()))).collect();
         self.commit(entries, Purpose::Drop(batch), out);
@@ -62,8 +80,12 @@ impl Pump {
         if self.rebuilt_without(batch, moment, out) {
             return;
         }
-        let Some(claim) = self.recovering(batch) else { return };
-        let in_flight = self.in_flight_of(claim, Outcome::Resent, filled.bytes);
+        let Work::Recovering(claim, maker) = &self.work else { return };
+        if claim.id != batch {
+            return;
+        }
+        let outcome = if *maker == Maker::Others { Outcome::Resent } else { Outcome::Settled };
+        let in_flight = self.in_flight_of(claim.clone(), outcome, filled.bytes);
         self.insert_rebuilt(in_flight, moment, out);
     }
 
@@ -74,18 +96,24 @@ impl Pump {
     }
 
     /// A claim that some partition moved past either landed whole or was never whole, so one row decides.
-    pub(super) fn probed(&mut self, batch: BatchId, landed: Option<bool>, out: &mut Vec<Effect>) {
+    pub(super) fn probed(
+        &mut self,
+        batch: BatchId,
+        landed: Option<bool>,
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(claim) = self.recovering(batch) else { return };
         match landed {
             Some(true) => self.settle(batch, Outcome::FoundLanded, None, out),
-            Some(false) => self.drop_claim(batch, out),
-            None => self.halt(Halt::Undecidable(Box::new(claim)), out),
+            Some(false) => self.drop_claim(claim, moment, out),
+            None => self.supersede(claim.clone(), Halt::Undecidable(Box::new(claim)), moment, out),
         }
     }
 
     fn recovering(&self, batch: BatchId) -> Option<Claim> {
         match &self.work {
-            Work::Recovering(claim) if claim.id == batch => Some(claim.clone()),
+            Work::Recovering(claim, _) if claim.id == batch => Some(claim.clone()),
             _ => None,
         }
     }

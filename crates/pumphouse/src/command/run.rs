@@ -34,6 +34,9 @@ Exit codes: 0 stopped as asked, 1 it did not work, 2 a table has to be changed f
 pub struct Run {
     #[command(flatten)]
     file: ConfigurationFile,
+    /// For how many seconds tokens are relied on, at most
+    #[arg(long, hide = true, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(12..=1800))]
+    safe_age: u64,
 }
 
 impl Run {
@@ -52,7 +55,7 @@ impl Run {
             return Ok(Exit::Usage);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let ended = runtime.block_on(start(Arc::clone(&settings)));
+        let ended = runtime.block_on(start(Arc::clone(&settings), Duration::from_secs(self.safe_age)));
         // Questions to Kafka may still wait for an answer that nobody needs.
         runtime.shutdown_timeout(Duration::from_secs(1));
         match ended {
@@ -86,14 +89,15 @@ impl From<Fault> for Stop {
     }
 }
 
-async fn start(settings: Arc<Settings>) -> Result<Exit, Stop> {
+async fn start(settings: Arc<Settings>, safe_age_max: Duration) -> Result<Exit, Stop> {
     tracing::info!(revision = settings.revision, streams = settings.streams.len(), "{}", event::STARTING);
     let client = process::reach(&settings).await?;
     let mut streams = Vec::new();
     let mut refused = Vec::new();
     for stream in settings.streams.values() {
         let partitions = ready::topics(&settings, stream).await?;
-        let (ready, mut findings) = ready_stream(&settings, &client, stream, partitions).await?;
+        let (mut ready, mut findings) = ready_stream(&settings, &client, stream, partitions).await?;
+        ready.safe_age = ready.safe_age.min(safe_age_max);
         refused.append(&mut findings);
         streams.push(ready);
     }
@@ -130,6 +134,7 @@ pub(super) async fn ready_stream(
         let report = inspect(settings, client, target).await?;
         safe_age = safe_age.min(Duration::from_secs(report.safe_age_seconds));
         target.has_views = report.has_views;
+        (target.window, target.partition_key) = (report.window_entries, report.partition_key.clone());
         if !report.keeps_every_row || report.is_replicated {
             // A table that folds rows can't tell, and a replica may not have fetched them yet.
             target.lineage = None;

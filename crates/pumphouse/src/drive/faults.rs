@@ -51,7 +51,10 @@ pub(super) fn halted(shared: &Shared, reason: &Halt, said: Option<&str>) -> Faul
         Halt::TooOld(claim) => Fault::new(
             Code::ClaimTooOld,
             into_table(stream),
-            format!("{} is in doubt for longer than ClickHouse surely remembers its token", told(claim)),
+            format!(
+                "{} can't be sent under its token any more, and a table can't tell which of its rows are there",
+                told(claim)
+            ),
         ),
         Halt::Undecidable(claim) => Fault::new(
             Code::ClaimUndecided,

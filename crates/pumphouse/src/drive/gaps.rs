@@ -9,6 +9,7 @@ use pumphouse_clickhouse::client::QueryError;
 use pumphouse_core::gap::{Committed, Gaps, GapsAnswer, Origin};
 use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{Input, OrderId};
+use rdkafka::error::KafkaResult;
 
 use super::faults;
 use super::lane::{Answer, Lane, Mailbox, OwedAnswer, Shared};
@@ -27,7 +28,9 @@ impl Lane {
         let (client, topic) = (self.membership.client(), self.shared.stream.topic.clone());
         self.ask(move |mailbox| {
             let ends = || {
-                let ends = partitions.iter().map(|p| Ok((*p, lookup::watermarks(&*client, &topic, *p)?)));
+                let ends = partitions
+                    .iter()
+                    .map(|p| KafkaResult::Ok((*p, lookup::watermarks(&*client, &topic, *p)?)));
                 ends.collect()
             };
             if let Some(ends) = until_answered(mailbox, "the ends of the log", ends) {

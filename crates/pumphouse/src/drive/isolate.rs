@@ -11,6 +11,7 @@ use super::orders::read_again;
 use super::ready;
 use crate::decode::{Code as RejectCode, LeftOut, RowPlace};
 use crate::sink::isolate::{self, Block, Found};
+use crate::sink::target::Target;
 use crate::source::kafka::reader::ReadError;
 use crate::telemetry::event;
 
@@ -39,7 +40,7 @@ impl Lane {
     /// What was found goes to the pump; what the server said stays here until the letters are written.
     pub(super) fn isolated(&mut self, batch: BatchId, table: TableId, found: Found) {
         let stream = &self.shared.stream.name;
-        let name = self.shared.sink.targets.get(usize::from(table.0)).map(|target| target.name());
+        let name = self.shared.sink.targets.get(usize::from(table.0)).map(Target::name);
         let (table_name, code) = (name.unwrap_or_default(), RejectCode::RowRefused.as_str());
         let (rows, trials) = (found.said.len(), found.trials);
         let (error, what) = (found.of_the_block.as_deref().unwrap_or_default(), outcome(&found.isolation));

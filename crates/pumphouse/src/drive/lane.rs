@@ -77,7 +77,7 @@ impl Shared {
     /// What was sealed, on its way to the stream's targets.
     pub(super) fn payload(&self, sealed: Sealed, times: Vec<(i64, u64)>) -> Payload {
         let compression = ready::compression(self.settings.clickhouse.compression);
-        Payload::new(sealed, times, compression, &self.stream.dead_letters)
+        Payload::new(sealed, times, compression, &self.stream.dead_letters).partitioned_by(&self.sink.targets)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Carries out the pump's orders. What takes long goes to another thread and comes back as an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -8,9 +9,9 @@ use std::time::Duration;
 
 use pumphouse_core::batch::{CloseReason, Filled};
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Outcome, TableId};
-use rdkafka::error::KafkaResult;
 
 use super::crash::{self, Point};
 use super::faults;
@@ -20,7 +21,7 @@ use super::take::LOOKS_MAX;
 use crate::audit::lately::Settled;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
-use crate::sink::probe;
+use crate::sink::{probe, superseded};
 use crate::source::kafka::lookup;
 use crate::source::kafka::membership::Membership;
 use crate::source::kafka::reader::{self, ReadError};
@@ -44,6 +45,7 @@ impl Lane {
             Effect::ReadStored(claim) => self.read_stored(claim),
             Effect::Rebuild(claim) => self.rebuild(claim),
             Effect::Probe(claim) => self.probe(claim),
+            Effect::Survey { claim, over_at } => self.survey(claim, over_at),
             Effect::Isolate(claim, table) => self.isolate(claim, table),
             Effect::AskOrigins(order, starts) => self.ask_origins(order, starts),
             Effect::ReportGaps(order, gaps) => self.report_gaps(order, gaps),
@@ -125,6 +127,7 @@ impl Lane {
 
     fn forget(&mut self, batch: BatchId, outcome: Outcome) {
         let payload = self.payloads.remove(&batch);
+        self.shared.sink.budgets.iter().for_each(|budgets| budgets.forget(batch));
         self.refused = Arc::default();
         if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {
             let now = self.shared.clock.server().0;
@@ -258,6 +261,23 @@ impl Lane {
         });
     }
 
+    /// Finds out whether a batch can be superseded.
+    fn survey(&self, claim: Claim, over_at: ServerTime) {
+        let (sink, mailbox) = (Arc::clone(&self.shared.sink), self.mailbox.clone());
+        self.shared.runtime.spawn(async move {
+            let OwedAnswer(mailbox) = &OwedAnswer(mailbox);
+            while !mailbox.is_cancelled() {
+                match superseded::survey(&sink, &claim, over_at).await {
+                    Ok(survey) => return mailbox.send(Answer::Fact(Input::Surveyed(claim.id, survey))),
+                    Err(error) => {
+                        tracing::warn!(batch = %claim.id, %error, "what became of a batch can't be asked yet");
+                    }
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        });
+    }
+
     pub(super) fn ask(&self, work: impl FnOnce(&Mailbox) + Send + 'static) {
         let mailbox = self.mailbox.clone();
         self.shared.runtime.spawn_blocking(move || {
@@ -267,11 +287,11 @@ impl Lane {
     }
 }
 
-/// Asks Kafka until it answers or nobody wants to know any more.
-pub(super) fn until_answered<T>(
+/// Asks Kafka or ClickHouse until it answers or nobody wants to know any more.
+pub(super) fn until_answered<T, E: Display>(
     mailbox: &Mailbox,
     what: &str,
-    question: impl Fn() -> KafkaResult<T>,
+    question: impl Fn() -> Result<T, E>,
 ) -> Option<T> {
     while !mailbox.is_cancelled() {
         match question() {
@@ -312,7 +332,14 @@ fn rebuilt(
     let (mut open, times) = read_again(shared, (claim, ranges), refused, mailbox)?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let sealed = open.seal(claim.claimed_at.0);
-    let payload = shared.payload(sealed, times);
+    let mut payload = shared.payload(sealed, times);
+    payload.is_found = true;
+    if !claim.supersedes.is_empty() {
+        let sink = &shared.sink;
+        let held = || shared.runtime.block_on(superseded::held(sink, claim));
+        let held = until_answered(mailbox, "what landed of a superseded batch", held);
+        payload = payload.without(&held.ok_or(ReadError::Cancelled)?, &sink.targets);
+    }
     // An earlier owner may have sent it.
     payload.in_doubt.store(true, Ordering::Relaxed);
     crash::reached(Point::Rebuilt);

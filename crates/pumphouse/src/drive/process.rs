@@ -25,6 +25,7 @@ use crate::audit::lately::{Lately, Tallied};
 use crate::config::settings::{Settings, Stream};
 use crate::config::shape_hash;
 use crate::fault::{Code, Exit, Fault};
+use crate::sink::budgets::Budgets;
 use crate::sink::insert::Sink;
 use crate::sink::target::Target;
 use crate::sink::topic::LetterTopic;
@@ -92,12 +93,13 @@ pub async fn run(
 ) -> Result<Exit, StartError> {
     let clock = Arc::new(Clock::set_by(&client).await.map_err(|error| unread_clock(&client, &error))?);
     keep_clock(Arc::clone(&clock), client.clone());
+    let budgets = Arc::new(Budgets::new(settings.process.processes_max.get().into()));
     let (ended, mut ends) = channel::channel::<(String, End)>(64);
     let mut lanes = Vec::new();
     for ready in streams {
         let name = ready.stream.name.clone();
-        let shared =
-            Arc::new(shared(&settings, &client, &clock, ready.targets, (ready.stream, ready.partitions)));
+        let sink = sink(&settings, &client, &budgets, (&ready.stream, ready.targets));
+        let shared = Arc::new(shared(&settings, &clock, sink, (ready.stream, ready.partitions)));
         let policy = policy(&shared, ready.safe_age);
         let reports: Vec<Arc<LaneReport>> =
             (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
@@ -192,22 +194,30 @@ fn heard(draining: Option<Time>, now: Time) -> bool {
     true
 }
 
-fn shared(
-    settings: &Arc<Settings>,
+fn sink(
+    settings: &Settings,
     client: &Client,
-    clock: &Arc<Clock>,
-    targets: Vec<Target>,
-    (stream, partitions): (Stream, usize),
-) -> Shared {
+    budgets: &Arc<Budgets>,
+    (stream, targets): (&Stream, Vec<Target>),
+) -> Sink {
     let timeout = settings.clickhouse.insert_timeout;
-    let sink = Sink {
+    Sink {
         client: client.clone(),
         targets,
-        letter_topic: LetterTopic::of(&settings.kafka, &stream, timeout).map(Arc::new),
+        letter_topic: LetterTopic::of(&settings.kafka, stream, timeout).map(Arc::new),
         timeout,
         settings: settings.clickhouse.settings.clone(),
+        budgets: Some(Arc::clone(budgets)),
         server: 0.into(),
-    };
+    }
+}
+
+fn shared(
+    settings: &Arc<Settings>,
+    clock: &Arc<Clock>,
+    sink: Sink,
+    (stream, partitions): (Stream, usize),
+) -> Shared {
     Shared {
         member: properties::member(&settings.kafka, &settings.process, &stream, partitions),
         reader: properties::reader(&settings.kafka, &stream),

@@ -136,7 +136,7 @@ codes! {
         "claim can't be decided"
         "the stream halts; nothing is inserted on a guess";
     ClaimTooOld "PH-0034" HALTED
-        "claim too old"
+        "claim too old, and its table can't tell"
         "the stream halts; the token no longer decides";
     CommitUnanswered "PH-0035" NEVER
         "commit unanswered"
@@ -188,6 +188,13 @@ codes! {
     ReplayUnderWay "PH-0052" FAILED
         "replay is under way"
         "nothing more is deleted";
+    // The window
+    InsertWaits "PH-0053" NEVER
+        "insert waits for another one in doubt"
+        "the insert is sent once the other one has its answer";
+    TokenForgotten "PH-0054" NEVER
+        "token may be forgotten"
+        "the batch is not sent under it again; what no table holds of it is inserted under another one";
     // Gaps, lost places and views
     GapReported "PH-0055" NEVER
         "records deleted before they became rows"

@@ -168,21 +168,3 @@ impl<'a> Lineage<'a> {
         with_long_statement(self.client.query(sql).at(0).timeout(LONG_QUERY_MAX)).rows().await
     }
 }
-
-/// Whether a query of the entry runs on any server.
-pub(super) async fn runs(client: &Client, id: &str) -> Result<bool, QueryError> {
-    #[derive(Deserialize)]
-    struct Running {
-        queries: u64,
-    }
-    let sql = format!(
-        "SELECT count() AS queries FROM system.processes WHERE startsWith(query_id, {})",
-        quote::text(&format!("ph-{id}-"))
-    );
-    for server in 0..client.url_count() {
-        if client.query(&sql).at(server).row::<Running>().await?.queries > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}

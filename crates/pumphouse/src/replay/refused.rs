@@ -49,7 +49,7 @@ pub(super) async fn mark_refused(
                 }
             }
             Err(reason) => {
-                tracing::warn!(table = target.name(), reason, "rows can't be tried before they are claimed")
+                tracing::warn!(table = target.name(), reason, "rows can't be tried before they are claimed");
             }
         }
     }

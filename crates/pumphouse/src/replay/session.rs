@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::filter::Filter;
 use super::judged::{Held, Planned};
 use super::letters;
-use super::lineage::{self, Lineage};
+use super::lineage::Lineage;
 use super::log::{How, Outcome, ReplayLog};
 use super::plan::Planner;
 use super::trial::{Trial, beside};
@@ -26,6 +26,7 @@ use crate::drive::ready;
 use crate::fault::Fault;
 use crate::sink::insert::{self, Sink};
 use crate::sink::payload::Payload;
+use crate::sink::superseded;
 use crate::sink::target::Target;
 
 /// Times that an entry may end without all of its rows before a replay gives up for now.
@@ -128,6 +129,7 @@ pub async fn replay(
         letter_topic: None,
         timeout: ground.settings.clickhouse.insert_timeout,
         settings: ground.settings.clickhouse.settings.clone(),
+        budgets: None,
         server: 0.into(),
     };
     let session = Session {
@@ -198,7 +200,7 @@ impl Session<'_> {
             }
             Order::LookForQueries(entry) => {
                 let (client, id) = (&self.ground.client, entry.id.to_string());
-                Fact::Running(asked(|| lineage::runs(client, &id)).await?)
+                Fact::Running(asked(|| superseded::runs(client, &id)).await?)
             }
             Order::AskTables(_) => Fact::Told(self.ask_tables().await?),
             Order::Settle(entry, landed) => self.settle(&entry, landed).await,

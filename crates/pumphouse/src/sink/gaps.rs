@@ -22,6 +22,7 @@ use pumphouse_core::verdict::Refusal;
 use serde::Deserialize;
 
 use super::insert::{Sink, refusal_of};
+use super::probe::where_claimed;
 use super::target::{DEAD_LETTERS_DATABASE, LineageKey, Target};
 use crate::config::settings::Stream;
 use crate::telemetry::event;
@@ -87,6 +88,8 @@ pub fn gaps_target() -> Target {
         table: GAPS_TABLE.to_owned(),
         columns: gaps_columns(),
         has_views: false,
+        window: 0,
+        partition_key: String::new(),
         rollups: Vec::new(),
         lineage: None,
     }

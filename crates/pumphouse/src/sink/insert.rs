@@ -9,12 +9,13 @@ use std::time::Duration;
 use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::exception::Kind;
 use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
-use pumphouse_core::claim::Claim;
+use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
 use pumphouse_core::verdict::Refusal;
 
+use super::budgets::{self, Budgets};
 use super::mend::{Doubted, Trouble};
 use super::payload::Payload;
 use super::target::Target;
@@ -24,6 +25,8 @@ use crate::drive::crash::{self, Point};
 use crate::fault::{Code, Fault};
 use crate::telemetry::event;
 
+/// From this attempt on, a few seconds after the first, a table is asked whether it still knows the token.
+const ASKING_ATTEMPT: u32 = 5;
 /// Attempts between two loud lines about a view that throws: about four minutes.
 const LOUD_EVERY: u32 = 30;
 
@@ -39,6 +42,8 @@ pub struct Sink {
     pub timeout: Duration,
     /// The user's own settings.
     pub settings: BTreeMap<String, String>,
+    /// What may be added to each table while an insert is in doubt; none where one insert is sent at a time.
+    pub budgets: Option<Arc<Budgets>>,
     /// The server in use; moves on only where nothing was sent.
     pub server: AtomicUsize,
 }
@@ -83,6 +88,9 @@ impl Sink {
                 return Input::InsertRefused(batch, table, Refusal::Block);
             }
         };
+        if let Some(instead) = self.held_back(target, order, payload).await {
+            return instead;
+        }
         let server =
             payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
@@ -105,9 +113,16 @@ impl Sink {
         match answer {
             InsertAnswer::Done if payload.in_doubt.load(Ordering::Relaxed) => {
                 let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
-                look_again(&Doubted { sink: self, target, order, body, sent, server }).await
+                let answer = look_again(&Doubted { sink: self, target, order, body, sent, server }).await;
+                if matches!(answer, Input::Inserted(..)) {
+                    self.has_its_answer(target, batch);
+                }
+                answer
             }
-            InsertAnswer::Done => Input::Inserted(batch, table),
+            InsertAnswer::Done => {
+                self.has_its_answer(target, batch);
+                Input::Inserted(batch, table)
+            }
             InsertAnswer::Unknown(Doubt::Server(error)) if error.may_be_a_rows() => {
                 payload.in_doubt.store(true, Ordering::Relaxed);
                 Input::InsertSuspect(batch, table)
@@ -120,6 +135,35 @@ impl Sink {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
             }
         }
+    }
+
+    fn has_its_answer(&self, target: &Target, batch: BatchId) {
+        self.budgets.iter().for_each(|budgets| budgets.end(&target.name(), batch));
+    }
+
+    /// What is answered instead of sending: the window has no room for it now, or may have forgotten its token.
+    async fn held_back(&self, target: &Target, order: &Order, payload: &Payload) -> Option<Input> {
+        let (batch, table, name) = (order.claim.id, order.table, target.name());
+        let budgets = self.budgets.as_ref()?;
+        let not_sent = Input::InsertRefused(batch, table, Refusal::NotSent);
+        if payload.is_found || order.attempt >= ASKING_ATTEMPT {
+            match budgets::may_have_forgotten(&self.client, target, &order.claim).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    let code = Code::TokenForgotten.number();
+                    tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
+                    return Some(Input::TokenForgotten(batch));
+                }
+                Err(error) => {
+                    tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");
+                    return Some(not_sent);
+                }
+            }
+        }
+        let in_doubt = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await.err()?;
+        let code = Code::InsertWaits.number();
+        tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
+        Some(not_sent)
     }
 
     /// The two crash points inside an insert: what was sent until then is really sent.

@@ -9,15 +9,28 @@ use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
 use pumphouse_core::offset::{Partition, Range};
 use tokio::sync::OnceCell;
 
+use super::entries::at_most;
+use super::superseded::Held;
+use super::target::Target;
 use super::topic::Letters;
 use crate::audit::lately::{self, Sums};
 use crate::config::settings::{DeadLetters, Lineage};
 use crate::decode::Sealed;
 
+/// Stands for a partition key that nobody gave.
+const UNKNOWN_KEY: &str = "?";
+
 /// The rows of one batch, one part per table, by the tables' order.
 pub struct Payload {
     columns: Mutex<Vec<Option<RecordBatch>>>,
+    /// How many of the parts are of the stream's tables.
+    own_tables: usize,
     bodies: OnceCell<Vec<Option<Body>>>,
+    /// The tables' partition keys, and how many entries of its window each part takes at most.
+    partition_keys: Vec<String>,
+    entries: OnceLock<Vec<u64>>,
+    /// Whether an assignment found the batch's claim: its token may be old.
+    pub is_found: bool,
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
     pub in_doubt_at: OnceLock<usize>,
@@ -60,11 +73,16 @@ impl Payload {
         let dead_letters = sealed.counts.values().map(|counts| counts.dead_letters).sum();
         let letters = sealed.dead_letters.clone().filter(|_| to.topic.is_some());
         let mut columns = sealed.tables;
+        let own_tables = columns.len();
         columns.extend(to.table.then_some(sealed.dead_letters));
         let part_rows = columns.iter().map(counted).collect();
         Self {
             columns: Mutex::new(columns),
+            own_tables,
             bodies: OnceCell::new(),
+            partition_keys: Vec::new(),
+            entries: OnceLock::new(),
+            is_found: false,
             compression,
             in_doubt_at: OnceLock::new(),
             in_doubt: AtomicBool::new(false),
@@ -75,6 +93,37 @@ impl Payload {
             letters: letters.map(Letters::new).map(Arc::new),
             audit: None,
         }
+    }
+
+    /// The same batch, which knows how its tables are partitioned.
+    #[must_use]
+    pub fn partitioned_by(mut self, targets: &[Target]) -> Self {
+        self.partition_keys = targets.iter().map(|target| target.partition_key.clone()).collect();
+        self
+    }
+
+    /// How many entries of its table's window a part takes at most, once it is encoded.
+    #[must_use]
+    pub fn entries(&self, table: usize) -> u64 {
+        self.entries.get().and_then(|entries| entries.get(table)).copied().unwrap_or(u64::MAX)
+    }
+
+    /// The same batch without the rows that the tables, in the sink's order, hold already. The dead letters' topic gets
+    /// all of them once more.
+    #[must_use]
+    pub fn without(mut self, held: &[Held], targets: &[Target]) -> Self {
+        let streams_own = self.own_tables;
+        let columns = self.columns.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (part, (held, target)) in columns.iter_mut().zip(held.iter().zip(targets)) {
+            if let Some(lineage) = &target.lineage {
+                *part = part.take().and_then(|batch| held.left_out_of(batch, lineage));
+            }
+        }
+        let rows = columns.iter().take(streams_own).flatten().map(|part| part.num_rows() as u64);
+        self.rows = rows.sum();
+        let counted = |part: &Option<RecordBatch>| part.as_ref().map_or(0, |part| part.num_rows() as u64);
+        self.part_rows = columns.iter().map(counted).collect();
+        self
     }
 
     /// Has its rows summed up when they are encoded: all that these ranges give.
@@ -128,6 +177,10 @@ impl Payload {
         let encode = |part: &Option<RecordBatch>| {
             part.as_ref().map(|batch| arrow_stream::encode(batch, self.compression)).transpose()
         };
+        let keys = self.partition_keys.iter().map(String::as_str).chain(std::iter::repeat(UNKNOWN_KEY));
+        let entries =
+            |(part, key): (&Option<RecordBatch>, _)| part.as_ref().map_or(0, |part| at_most(key, part));
+        self.entries.get_or_init(|| columns.iter().zip(keys).map(entries).collect());
         self.sum_up(&columns);
         let bodies = columns.iter().map(encode).collect::<Result<_, _>>()?;
         self.columns.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -20,6 +20,8 @@ use crate::telemetry::event;
 
 /// Groups of a rollup that are compared: a batch is there with all of them or with none.
 const SAMPLE: usize = 100;
+/// Batches that were under way at the same time were claimed within this time of each other.
+const SAME_KILL: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -65,6 +67,9 @@ struct InTable {
     counted: u64,
     #[serde(rename = "__of_batch")]
     of_batch: u64,
+    /// Times of claims, and how many rows each has.
+    #[serde(rename = "__of_others")]
+    of_others: (Vec<i64>, Vec<u64>),
 }
 
 /// Compares all that hangs on the table, and mends what can be mended.
@@ -190,9 +195,11 @@ impl Behind<'_> {
             between(&quote::name(&rollup.time)),
         );
         let of_table = format!(
-            "SELECT {} AS __key, count() AS __counted, countIf({}) AS __of_batch FROM {} WHERE {} AND __key IN ({keys}) GROUP BY __key",
+            "SELECT {} AS __key, count() AS __counted, countIf({}) AS __of_batch, {} AS __of_others FROM {} \
+             WHERE {} AND __key IN ({keys}) GROUP BY __key",
             key_of_table(rollup),
             self.rows.condition(),
+            self.of_others(),
             self.rows.table(),
             between(&rollup.bucket()),
         );
@@ -203,8 +210,22 @@ impl Behind<'_> {
             in_rollup: in_rollup.get(&row.key).copied().unwrap_or_default(),
             in_table: row.counted,
             of_batch: row.of_batch,
+            of_others: row.of_others.0.into_iter().zip(row.of_others.1).collect(),
         };
         Ok(in_table.into_iter().map(group).collect())
+    }
+
+    /// Rows of batches that may have met the same kill, by the time of their claims.
+    fn of_others(&self) -> String {
+        let (time, at) = (quote::name(&self.rows.lineage.claimed_at), self.rows.claim.claimed_at.0);
+        let span = i64::try_from(SAME_KILL.as_millis()).expect("a minute");
+        format!(
+            "sumMapIf([toUnixTimestamp64Milli({time})], [toUInt64(1)], NOT ({own}) \
+             AND {time} BETWEEN fromUnixTimestamp64Milli({from}) AND fromUnixTimestamp64Milli({to}))",
+            own = self.rows.condition(),
+            from = at - span,
+            to = at + span,
+        )
     }
 
     /// What the view makes of the batch's rows, under a token of its own.

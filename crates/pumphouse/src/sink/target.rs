@@ -23,6 +23,10 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// Whether materialized views hang on it.
     pub has_views: bool,
+    /// The smallest window of the table and the targets of its views, in entries.
+    pub window: u64,
+    /// The table's partition key, as ClickHouse prints it.
+    pub partition_key: String,
     /// The rollups declared on it.
     pub rollups: Vec<RollupSpec>,
     /// How to find rows by where they came from; `None` where the table can't tell.
@@ -85,7 +89,8 @@ pub fn rows(stream: &Stream, table: &Table, columns: Vec<(String, String)>) -> T
     });
     let rollups = tables::rollups(table, &columns);
     let (database, table) = (table.database.clone(), table.name.clone());
-    Target { database, table, columns, has_views: false, rollups, lineage }
+    let (window, partition_key) = (0, String::new());
+    Target { database, table, columns, has_views: false, window, partition_key, rollups, lineage }
 }
 
 /// The table of the dead letters, which all streams share.
@@ -98,6 +103,8 @@ pub fn dead_letters(stream: &Stream, columns: Vec<(String, String)>) -> Target {
         table: DEAD_LETTERS_TABLE.to_owned(),
         columns,
         has_views: false,
+        window: 0,
+        partition_key: String::new(),
         rollups: Vec::new(),
         lineage: Some(LineageKey {
             partition: "partition".to_owned(),

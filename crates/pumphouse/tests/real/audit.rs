@@ -222,17 +222,18 @@ fn run_says_by_itself_that_rows_it_settled_are_missing_or_doubled() {
     let pair = Pair::shared();
     let story = Story::with_tables(pair, "audited_lately", Plan { bad_per_mille: 0, ..PLAN });
     let table = story.table();
-    // Three rows that nobody sees, and two that are there before they come.
-    told(pair.clickhouse.query(&format!(
-        "CREATE ROW POLICY hides_{0} ON {table} USING NOT (_partition = 1 AND _offset IN (5, 6, 7)) TO ALL",
-        story.world.database
-    )));
-    told(pair.clickhouse.query(&format!(
-        "INSERT INTO {table} (service, endpoint, ts, _partition, _offset, _ingested_at) \
-         SELECT 'by hand', '/', now64(3), 2, number, now64(3) FROM numbers(2)"
-    )));
     let mut pump = story.run();
     story.produce(4_000);
+    story.wait_until_drained(std::slice::from_mut(&mut pump));
+    // What is settled rests before it is compared, far longer than this takes.
+    told(pair.clickhouse.query(&format!(
+        "ALTER TABLE {table} DELETE WHERE _partition = 1 AND _offset IN (5, 6, 7) SETTINGS mutations_sync = 2"
+    )));
+    told(
+        pair.clickhouse.query(&format!(
+            "INSERT INTO {table} SELECT * FROM {table} WHERE _partition = 2 AND _offset < 2"
+        )),
+    );
     let missing = pump.wait_for_line(&["audit differs", "PH-0060"]);
     assert!(missing.contains("partition=1") && missing.contains("3 rows are missing"), "{missing}");
     let doubled = pump.wait_for_line(&["audit differs", "PH-0061"]);
@@ -240,7 +241,6 @@ fn run_says_by_itself_that_rows_it_settled_are_missing_or_doubled() {
     let line = pump.wait_for_line(&["progress", "lost=3", "doubled=2"]);
     assert!(!line.contains("audited=0 ") && line.contains("unaudited=0"), "{line}");
     assert_eq!(pump.terminate(), Some(0), "{}", pump.log());
-    told(pair.clickhouse.query(&format!("DROP ROW POLICY hides_{0} ON {table}", story.world.database)));
 }
 
 #[test]

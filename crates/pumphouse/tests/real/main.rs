@@ -19,6 +19,7 @@ mod groups;
 mod incidents;
 mod isolation;
 mod letters;
+mod old_claims;
 mod oracle;
 mod outages;
 mod places;

@@ -13,7 +13,9 @@ const AWAY: Duration = Duration::from_secs(5);
 fn clickhouse_may_be_killed_on_the_way() {
     let mut pair = Pair::own();
     let story = Story::with_tables(&pair, "clickhouse_killed", Plan::default());
-    let pumps = vec![story.run_assigned(), story.run()];
+    let mut pumps = vec![story.run_assigned(), story.run()];
+    // One that is still looking at tables ends when the server does.
+    pumps[1].wait_for_line(&[" ready"]);
     let producing = story.keep_producing(60_000, 3_000);
     for least in [5_000, 25_000] {
         story.wait_for_rows(&pair, least);
@@ -29,7 +31,9 @@ fn clickhouse_may_be_killed_on_the_way() {
 fn kafka_may_be_killed_on_the_way() {
     let mut pair = Pair::own();
     let story = Story::with_tables(&pair, "kafka_killed", Plan::default());
-    let pumps = vec![story.run_assigned(), story.run()];
+    let mut pumps = vec![story.run_assigned(), story.run()];
+    // One that is still looking at tables ends when the server does.
+    pumps[1].wait_for_line(&[" ready"]);
     let producing = story.keep_producing(60_000, 3_000);
     for least in [5_000, 25_000] {
         story.wait_for_rows(&pair, least);
@@ -69,9 +73,14 @@ fn a_server_that_answers_nothing_fills_the_memory_that_is_allowed_and_no_more() 
     let plan = Plan { process: "{ lanes: 2, memory: 32MiB }", ..Plan::default() };
     let story = Story::with_tables(&pair, "memory", plan);
     let pump = story.run_assigned();
+    // Records are taken only once the tables were asked about the starts of the partitions.
+    let mut feed = story.feed();
+    feed.send(600);
+    story.wait_for_rows(&pair, 1);
     told(pair.clickhouse.pause());
     let before = peak_mib(pump.pid());
-    let tally = story.produce(600_000);
+    (0..100).for_each(|_| feed.send(6_000));
+    let tally = feed.finish();
     // Until it takes no more: its memory no longer grows for a while.
     let mut last = (0, std::time::Instant::now());
     wait_until("memory that stays as it is", || {

@@ -1,0 +1,118 @@
+//! The window as a budget: how much a process may add to a table while one of its inserts there is in doubt.
+//!
+//! ClickHouse remembers a number of tokens for a table, one for each insert and table partition that it touches. Whoever
+//! adds as many as it remembers makes it forget the token of an insert in doubt, whose retry would then double rows. So
+//! while any insert is without an answer, the others add at most this process's share of the window, then they wait. Does
+//! not know how many entries an insert takes, nor who waits.
+
+use std::collections::BTreeMap;
+
+use crate::claim::BatchId;
+
+/// What one process adds to the window of one table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Budget {
+    /// Entries that this process may add while an insert is in doubt.
+    share: u64,
+    /// Entries of all inserts sent so far.
+    added: u64,
+    /// The inserts without an answer that proves something, and what had been added when each was first sent.
+    in_doubt: BTreeMap<BatchId, u64>,
+}
+
+impl Budget {
+    /// The share of one of `processes` in a window of so many entries; at least one.
+    #[must_use]
+    pub fn new(window: u64, processes: u64) -> Self {
+        Self { share: (window / processes.max(1)).max(1), added: 0, in_doubt: BTreeMap::new() }
+    }
+
+    /// Notes that an insert of at most `entries` is sent, if it may be:
+    ///
+    /// | insert | may be sent |
+    /// |---|---|
+    /// | sent before, without an answer | yes: it adds nothing that is not counted |
+    /// | no other is without an answer | yes, whatever it adds |
+    /// | what was added since the first that is without an answer, and this, are within the share | yes |
+    /// | anything else | no, until one of the others has its answer |
+    pub fn begin(&mut self, batch: BatchId, entries: u64) -> bool {
+        if self.in_doubt.contains_key(&batch) {
+            return true;
+        }
+        let since = self.in_doubt.values().min().map_or(0, |first| self.added - first);
+        if !self.in_doubt.is_empty() && since.saturating_add(entries) > self.share {
+            return false;
+        }
+        self.added += entries;
+        self.in_doubt.insert(batch, self.added);
+        true
+    }
+
+    /// Notes that an insert has its answer, or will not be sent again under its token.
+    pub fn end(&mut self, batch: BatchId) {
+        self.in_doubt.remove(&batch);
+    }
+
+    /// The insert that the others wait for: the first of those without an answer.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<BatchId> {
+        self.in_doubt.iter().min_by_key(|(_, added)| **added).map(|(batch, _)| *batch)
+    }
+}
+
+/// Whether a window of so many entries may have forgotten a token after which so many others were counted: half is
+/// enough, since what is counted is a little older than the retry.
+#[must_use]
+pub fn may_have_forgotten(window: u64, added_since: u64) -> bool {
+    added_since.saturating_mul(2) >= window
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: BatchId = BatchId(1);
+    const OTHER: BatchId = BatchId(2);
+    const THIRD: BatchId = BatchId(3);
+
+    #[test]
+    fn while_one_insert_is_in_doubt_the_others_add_no_more_than_the_share() {
+        let mut budget = Budget::new(800, 8);
+        assert!(budget.begin(OURS, 40));
+        assert!(budget.begin(OTHER, 60));
+        budget.end(OTHER);
+        assert!(!budget.begin(OTHER, 41), "60 and 41 are more than 100");
+        assert!(budget.begin(OTHER, 40));
+        budget.end(OTHER);
+        assert!(!budget.begin(THIRD, 1));
+        assert_eq!(budget.waits_for(), Some(OURS));
+        budget.end(OURS);
+        assert!(budget.begin(THIRD, 1), "nothing is in doubt any more");
+    }
+
+    #[test]
+    fn an_insert_that_is_sent_again_is_counted_once() {
+        let mut budget = Budget::new(800, 8);
+        assert!(budget.begin(OURS, 100));
+        for _ in 0..10 {
+            assert!(budget.begin(OURS, 100));
+        }
+        assert!(budget.begin(OTHER, 100));
+    }
+
+    #[test]
+    fn an_insert_larger_than_the_share_goes_alone() {
+        let mut budget = Budget::new(8, 8);
+        assert!(budget.begin(OURS, 500));
+        assert!(!budget.begin(OTHER, 500));
+        budget.end(OURS);
+        assert!(budget.begin(OTHER, 500));
+    }
+
+    #[test]
+    fn half_a_window_of_others_may_have_pushed_a_token_out() {
+        assert!(!may_have_forgotten(2_000, 999));
+        assert!(may_have_forgotten(2_000, 1_000));
+        assert!(may_have_forgotten(0, 0));
+    }
+}

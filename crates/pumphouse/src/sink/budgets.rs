@@ -1,0 +1,100 @@
+//! The budgets of all tables that this process inserts into, shared by its lanes, and the question whether a table may
+//! have forgotten a token. The rules are the core's ([`pumphouse_core::window`]).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pumphouse_clickhouse::client::{Client, QueryError};
+use pumphouse_clickhouse::quote;
+use pumphouse_core::claim::{BatchId, Claim};
+use pumphouse_core::window::{self, Budget};
+use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::target::Target;
+
+/// How long one order waits for others; then it comes back, and is sent again with a later deadline.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The budgets, by the table's full name.
+pub struct Budgets {
+    processes: u64,
+    tables: Mutex<BTreeMap<String, Budget>>,
+    changed: Notify,
+}
+
+impl Budgets {
+    /// Budgets for one of at most so many processes.
+    #[must_use]
+    pub fn new(processes: u64) -> Self {
+        Self { processes, tables: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Waits until an insert of at most `entries` may be sent; the batch that it would have to wait for longer.
+    ///
+    /// # Errors
+    /// The batch in doubt that keeps it from being sent now.
+    pub async fn begin(&self, target: &Target, batch: BatchId, entries: u64) -> Result<(), BatchId> {
+        let waited = timeout(WAIT_MAX, async {
+            loop {
+                let changed = self.changed.notified();
+                if self.try_begin(target, batch, entries).is_ok() {
+                    return;
+                }
+                changed.await;
+            }
+        });
+        match waited.await {
+            Ok(()) => Ok(()),
+            Err(_) => self.try_begin(target, batch, entries),
+        }
+    }
+
+    fn try_begin(&self, target: &Target, batch: BatchId, entries: u64) -> Result<(), BatchId> {
+        let mut tables = self.tables.lock();
+        let budget =
+            tables.entry(target.name()).or_insert_with(|| Budget::new(target.window, self.processes));
+        if budget.begin(batch, entries) { Ok(()) } else { Err(budget.waits_for().unwrap_or(batch)) }
+    }
+
+    /// An insert has its answer.
+    pub fn end(&self, table: &str, batch: BatchId) {
+        if let Some(budget) = self.tables.lock().get_mut(table) {
+            budget.end(batch);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// A batch is not this process's any more, or its token is not sent again.
+    pub fn forget(&self, batch: BatchId) {
+        self.tables.lock().values_mut().for_each(|budget| budget.end(batch));
+        self.changed.notify_waiters();
+    }
+}
+
+/// Whether so many batches came into the table since `claim` was made that its token may be forgotten; `false` where the
+/// table can't tell. Parts that were not written since then hold none of them.
+///
+/// # Errors
+/// When the table can't be asked now.
+pub async fn may_have_forgotten(client: &Client, target: &Target, claim: &Claim) -> Result<bool, QueryError> {
+    #[derive(Deserialize)]
+    struct Added {
+        added: u64,
+    }
+    let Some(lineage) = &target.lineage else { return Ok(false) };
+    let since = format!("fromUnixTimestamp64Milli({})", claim.claimed_at.0);
+    let sql = format!(
+        "SELECT uniqExact(_partition_id, {time}) AS added FROM {table} WHERE {time} > {since} AND _part IN \
+         (SELECT name FROM system.parts WHERE database = {database} AND table = {name} AND active \
+         AND modification_time >= toDateTime({since}) - 60)",
+        time = quote::name(&lineage.claimed_at),
+        table = quote::table(&target.database, &target.table),
+        database = quote::text(&target.database),
+        name = quote::text(&target.table),
+    );
+    let added = client.query(&sql).row::<Added>().await?.added;
+    Ok(window::may_have_forgotten(target.window, added))
+}

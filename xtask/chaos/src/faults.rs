@@ -4,6 +4,7 @@
 mod network;
 mod processes;
 mod servers;
+mod supervised;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +41,7 @@ pub(crate) struct Hands {
 impl Hands {
     /// Begins.
     pub(crate) fn start(table: &Table, servers: Servers, seed: u64) -> Self {
-        let Servers { mut clickhouse, mut kafka } = servers;
+        let Servers { clickhouse, mut kafka } = servers;
         let of_kafka = table.clone();
         let kafka = thread::spawn(move || {
             of_kafka.deal(Deck::new(Hand::Kafka, seed), |table, fault, deck| {
@@ -50,10 +51,12 @@ impl Hands {
         });
         let of_clickhouse = table.clone();
         let clickhouse = thread::spawn(move || {
+            // Whatever it ends by, somebody has to start it again.
+            let clickhouse = supervised::Supervised::new(clickhouse, &of_clickhouse.report);
             of_clickhouse.deal(Deck::new(Hand::ClickHouse, seed), |table, fault, deck| {
-                servers::clickhouse(table, &mut clickhouse, fault, deck)
+                servers::clickhouse(table, &clickhouse, fault, deck)
             });
-            clickhouse
+            clickhouse.let_go()
         });
         let of_processes = table.clone();
         let processes =

@@ -24,6 +24,7 @@ struct Written {
     faults: BTreeMap<Fault, u64>,
     skipped: BTreeMap<Fault, String>,
     late: BTreeMap<String, u64>,
+    aborted: u64,
     /// What should not have happened, whatever the count says.
     troubles: Vec<String>,
 }
@@ -46,6 +47,7 @@ impl Report {
             faults: BTreeMap::new(),
             skipped: BTreeMap::new(),
             late: BTreeMap::new(),
+            aborted: 0,
             troubles: Vec::new(),
         };
         Ok(Self { begun: Instant::now(), written: Mutex::new(written) })
@@ -78,6 +80,12 @@ impl Report {
     pub(crate) fn late(&self, answer: String) {
         self.note(&format!("late insert: {answer}"));
         *self.written().late.entry(answer).or_default() += 1;
+    }
+
+    /// ClickHouse ended by itself.
+    pub(crate) fn aborted(&self) {
+        self.note("ClickHouse ended by itself; it is started again");
+        self.written().aborted += 1;
     }
 
     /// Something that must not happen.
@@ -126,6 +134,7 @@ impl Written {
             "inserts that ClickHouse's log has as refused for their deadline: {}",
             figures.late_refused_in_log
         );
+        println!("ClickHouse ended by itself: {} times", self.aborted);
         for trouble in &self.troubles {
             println!("trouble: {trouble}");
         }
@@ -166,6 +175,7 @@ impl Written {
             "dead_letters": findings.letters,
             "faults": faults,
             "late_inserts": self.late,
+            "clickhouse_ended_by_itself": self.aborted,
             "late_refused_in_log": figures.late_refused_in_log,
             "troubles": self.troubles,
             "lost": findings.lost,

@@ -6,17 +6,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use pumphouse::embedded::{clickhouse, kafka};
+use pumphouse::embedded::kafka;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Table;
+use super::supervised::Supervised;
 use crate::ground::{DATABASE, TABLES};
+use crate::http::ClickHouse;
 use crate::schedule::{Deck, Fault};
 
 /// How long a server gets to end in order.
 const END_IN_ORDER: Duration = Duration::from_secs(4);
 /// How long a setting is tried to be set back.
-const UNDO_WITHIN: Duration = Duration::from_secs(30);
+const UNDO_WITHIN: Duration = Duration::from_mins(1);
 /// Room that is left: less than ClickHouse reserves, and enough that nothing ends in the middle of a file.
 const LEFT: u64 = 900 << 10;
 /// What the filler is written in.
@@ -51,7 +53,7 @@ pub(super) fn kafka(
 
 pub(super) fn clickhouse(
     table: &Table,
-    server: &mut clickhouse::Server,
+    server: &Supervised,
     fault: Fault,
     deck: &mut Deck,
 ) -> anyhow::Result<()> {
@@ -70,6 +72,7 @@ pub(super) fn clickhouse(
         Fault::FullDisk => return fill_disk(table, away * 2),
         _ => {}
     }
+    let mut server = server.hold();
     table.report.begins(fault, &format!("away for {away:?}"));
     match fault {
         Fault::ClickHousePause => {
@@ -116,12 +119,16 @@ fn with_setting(
     }
     table.report.begins(fault, &format!("{victim} for {time:?}"));
     table.wait(time);
-    let undo = format!("ALTER TABLE {DATABASE}.{victim} RESET SETTING {reset}");
+    until_answered(clickhouse, &format!("ALTER TABLE {DATABASE}.{victim} RESET SETTING {reset}"))
+}
+
+/// Undoes something, however long ClickHouse is away meanwhile.
+fn until_answered(clickhouse: ClickHouse, undo: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        match clickhouse.ask(&undo) {
+        match clickhouse.ask(undo) {
             Ok(_) => return Ok(()),
-            Err(error) if begun.elapsed() > UNDO_WITHIN => return Err(error).context("setting it back"),
+            Err(error) if begun.elapsed() > UNDO_WITHIN => return Err(error).context("it can't be undone"),
             Err(_) => thread::sleep(Duration::from_millis(200)),
         }
     }
@@ -153,5 +160,5 @@ fn fill_disk(table: &Table, time: Duration) -> anyhow::Result<()> {
     table.wait(time);
     drop(filler);
     fs::remove_file(&path).context("the filler can't be removed")?;
-    table.ground.address.ask("SYSTEM START MERGES").context("merges can't go on").map(drop)
+    until_answered(table.ground.address, "SYSTEM START MERGES")
 }

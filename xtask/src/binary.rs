@@ -18,9 +18,9 @@ pub(crate) fn simulate(words: &[&str]) -> anyhow::Result<ExitCode> {
 pub(crate) fn chaos(words: &[&str]) -> anyhow::Result<ExitCode> {
     let mut build = command();
     build.args(["build", "--quiet", "--package", "pumphouse", "--package", "pumphouse-chaos"]);
-    let built = ended(build)?;
-    if built != ExitCode::SUCCESS {
-        return Ok(built);
+    let outcome = ended(build)?;
+    if outcome != ExitCode::SUCCESS {
+        return Ok(outcome);
     }
     cargo(&["--package", "pumphouse-chaos", "--"], words)
 }

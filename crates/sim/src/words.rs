@@ -31,7 +31,7 @@ fn claim(claim: &Claim) -> String {
         text.extend([" instead of ", &batch(old.id)]);
     }
     for row in &claim.excluded {
-        text.push_str(&format!(" without {}:{} in {}", row.partition, row.offset, row.table.0));
+        text.extend([format!(" without {}:{} in {}", row.partition, row.offset, row.table.0)]);
     }
     text
 }

@@ -102,7 +102,9 @@ mod tests {
             payload: Some(message.as_bytes()),
             headers: &NoHeaders,
         };
-        indexes.iter().for_each(|index| aside.push(&message, *index, "db.t", reject.clone()));
+        for index in indexes {
+            aside.push(&message, *index, "db.t", reject.clone());
+        }
         assert_eq!(aside.count(), indexes.len());
         let batch = aside.take(5).expect("there are letters");
         assert_eq!(aside.count(), 0);

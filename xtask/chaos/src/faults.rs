@@ -62,8 +62,12 @@ impl Hands {
         let processes =
             thread::spawn(move || of_processes.deal(Deck::new(Hand::Processes, seed), processes::break_one));
         let of_network = table.clone();
-        let network =
-            thread::spawn(move || of_network.deal(Deck::new(Hand::Network, seed), network::break_one));
+        let network = thread::spawn(move || {
+            of_network.deal(Deck::new(Hand::Network, seed), |table, fault, deck| {
+                network::break_one(table, fault, deck);
+                Ok(())
+            });
+        });
         Self { table: table.clone(), kafka, clickhouse, others: vec![processes, network] }
     }
 

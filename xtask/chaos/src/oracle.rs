@@ -303,7 +303,7 @@ fn judge(findings: &mut Findings, expected: Option<u64>, found: &[u64], at: impl
     match expected {
         Some(_) if found.is_empty() => findings.tell(Wrong::Lost, 1, at()),
         Some(expected) if found.iter().any(|found| *found != expected) => {
-            findings.tell(Wrong::Changed, 1, at())
+            findings.tell(Wrong::Changed, 1, at());
         }
         Some(_) if more > 1 => findings.tell(Wrong::Doubled, more - 1, at()),
         None if more > 0 => findings.tell(Wrong::Foreign, more, at()),

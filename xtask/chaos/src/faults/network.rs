@@ -18,7 +18,7 @@ enum Act {
     Cut,
 }
 
-pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) -> anyhow::Result<()> {
+pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) {
     let time = deck.milliseconds(1_000..5_000);
     let delay = deck.milliseconds(20..400);
     let bytes_per_second = 20_000 + deck.below(200_000) as u64;
@@ -39,30 +39,41 @@ pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) -> anyhow:
     match act {
         Act::Cut => {
             table.report.begins(fault, "every connection");
-            proxies.iter().for_each(|proxy| proxy.cut_all());
+            for proxy in &proxies {
+                proxy.cut_all();
+            }
         }
         Act::Weather(weather) => {
             table.report.begins(fault, &format!("{weather:?} for {time:?}"));
-            proxies.iter().for_each(|proxy| proxy.set_weather(weather));
+            for proxy in &proxies {
+                proxy.set_weather(weather);
+            }
             if weather.deaf {
-                proxies.iter().for_each(|proxy| proxy.cut_all());
+                for proxy in &proxies {
+                    proxy.cut_all();
+                }
             }
             table.wait(time);
             if weather.frozen {
                 // As a connection that was dead all the time: what hung in it does not arrive after all.
-                proxies.iter().for_each(|proxy| proxy.cut_all());
+                for proxy in &proxies {
+                    proxy.cut_all();
+                }
             }
-            proxies.iter().for_each(|proxy| proxy.set_weather(fair));
+            for proxy in &proxies {
+                proxy.set_weather(fair);
+            }
         }
         Act::Trap(trap) => spring(table, fault, trap, &proxies),
     }
-    Ok(())
 }
 
 fn spring(table: &Table, fault: Fault, trap: Trap, proxies: &[Arc<Proxy>]) {
     let sprung = || proxies.iter().map(|proxy| proxy.sprung()).sum::<u64>();
     let before = sprung();
-    proxies.iter().for_each(|proxy| proxy.set_trap(trap));
+    for proxy in proxies {
+        proxy.set_trap(trap);
+    }
     let beats = TRAP_WAITS.as_millis() / BEAT.as_millis();
     for _ in 0..beats {
         if sprung() > before {

@@ -45,16 +45,15 @@ pub(super) fn break_one(table: &Table, fault: Fault, deck: &mut Deck) -> anyhow:
             processes.kill(victim)?;
             processes.start(victim, None)
         }
-        Fault::Join => match processes.free().first() {
-            Some(&free) => {
+        Fault::Join => {
+            if let Some(&free) = processes.free().first() {
                 report.begins(fault, &format!("process {free}"));
                 processes.start(free, None)
-            }
-            None => {
+            } else {
                 report.skips(fault, "every place has a process");
                 Ok(())
             }
-        },
+        }
         _ if running.len() > LEFT_MIN => {
             report.begins(fault, &format!("process {victim}"));
             let code = processes.leave(victim)?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::quote;
+
 /// Longest message that is kept.
 const MESSAGE_CHARS_MAX: usize = 500;
 
@@ -243,6 +245,16 @@ impl ServerError {
             (Kind::BadRow, 349 | 469) => !has_views,
             _ => false,
         }
+    }
+
+    /// Whether it says that the user may not insert into this very table, which is asked before anything is written.
+    #[must_use]
+    pub fn denies_insert_into(&self, database: &str, table: &str) -> bool {
+        let named = [format!(" ON {database}.{table}."), format!(" ON {}.", quote::table(database, table))];
+        self.code == 497
+            && self.stage != Stage::Beyond
+            && self.message.contains("grant INSERT")
+            && named.iter().any(|name| self.message.contains(name.as_str()))
     }
 }
 

@@ -238,3 +238,17 @@ fn a_view_that_throws_is_named_although_what_it_said_of_a_row_is_not() {
         assert!(!error.proves_nothing_landed(true));
     }
 }
+
+#[test]
+fn a_grant_that_lacks_on_the_table_itself_is_told_apart_from_one_of_a_view() {
+    let denied = |message: &str| {
+        let text = format!("Code: 497. DB::Exception: {message} (ACCESS_DENIED) (version 26.7.2.1)");
+        ServerError::from_answer(500, Some(497), &text).expect("an exception")
+    };
+    let needs = "u: Not enough privileges. To execute this query, it's necessary to have the grant INSERT(a, b) ON x.t";
+    assert!(denied(&format!("{needs}.")).denies_insert_into("x", "t"));
+    assert!(!denied(&format!("{needs}2.")).denies_insert_into("x", "t"), "another table");
+    assert!(
+        !denied(&format!("{needs}.: while pushing to view x.v (some-uuid)")).denies_insert_into("x", "t")
+    );
+}

@@ -88,7 +88,15 @@ impl Client {
             request = request.header(CONTENT_ENCODING, encoding);
         }
         let answer = match request.send().await {
-            Ok(response) => judge(response, insert.has_views).await,
+            Ok(response) => match judge(response, insert.has_views).await {
+                // Grants on the table itself are looked at before anything is read.
+                InsertAnswer::Unknown(Doubt::Server(error))
+                    if error.denies_insert_into(insert.database, insert.table) =>
+                {
+                    InsertAnswer::Refused(Refusal::Server(error))
+                }
+                answer => answer,
+            },
             Err(error) if was_not_sent(&error) => InsertAnswer::Refused(Refusal::NotSent(causes(&error))),
             Err(error) => InsertAnswer::Unknown(Doubt::Lost(causes(&error))),
         };

@@ -336,6 +336,7 @@ fn rebuilt(
     let sealed = open.seal(claim.claimed_at.0);
     let mut payload = shared.payload(sealed, times);
     payload.is_found = true;
+    payload.left = (*ranges != claim.ranges).then(|| ranges.clone());
     if !claim.supersedes.is_empty() {
         let sink = &shared.sink;
         let held = || shared.runtime.block_on(superseded::held(sink, claim));

@@ -49,6 +49,7 @@ pub struct Sink {
 }
 
 /// One order.
+#[derive(Clone, Debug)]
 pub struct Order {
     /// The batch.
     pub claim: Claim,
@@ -91,8 +92,7 @@ impl Sink {
         if let Some(instead) = self.held_back(target, order, payload).await {
             return instead;
         }
-        let server =
-            payload.in_doubt_at.get().copied().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
+        let server = payload.in_doubt_at().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
             database: &target.database,
             table: &target.table,
@@ -113,6 +113,8 @@ impl Sink {
         match answer {
             InsertAnswer::Done if payload.in_doubt.load(Ordering::Relaxed) => {
                 let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
+                let there = payload.order_of_what_is_left(order);
+                let order = there.as_ref().unwrap_or(order);
                 let answer = look_again(&Doubted { sink: self, target, order, body, sent, server }).await;
                 if matches!(answer, Input::Inserted(..)) {
                     self.has_its_answer(target, batch);
@@ -123,13 +125,12 @@ impl Sink {
                 self.has_its_answer(target, batch);
                 Input::Inserted(batch, table)
             }
-            InsertAnswer::Unknown(Doubt::Server(error)) if error.may_be_a_rows() => {
-                payload.in_doubt.store(true, Ordering::Relaxed);
-                Input::InsertSuspect(batch, table)
-            }
-            InsertAnswer::Unknown(_) => {
-                payload.in_doubt.store(true, Ordering::Relaxed);
-                Input::InsertUnknown(batch, table)
+            InsertAnswer::Unknown(doubt) => {
+                payload.leave_in_doubt(server);
+                match doubt {
+                    Doubt::Server(error) if error.may_be_a_rows() => Input::InsertSuspect(batch, table),
+                    _ => Input::InsertUnknown(batch, table),
+                }
             }
             InsertAnswer::Refused(refused) => {
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))

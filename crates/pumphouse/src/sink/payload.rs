@@ -1,15 +1,17 @@
 //! A sealed batch on its way: columns until they are encoded, then bytes that every retry sends again.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
+use pumphouse_core::claim::Claim;
 use pumphouse_core::offset::{Partition, Range};
 use tokio::sync::OnceCell;
 
 use super::entries::at_most;
+use super::insert::Order;
 use super::superseded::Held;
 use super::target::Target;
 use super::topic::Letters;
@@ -33,9 +35,11 @@ pub struct Payload {
     pub is_found: bool,
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
-    pub in_doubt_at: OnceLock<usize>,
+    in_doubt_at: OnceLock<usize>,
     /// Set once it may have been sent without an answer, by whomever: from then on "done" is looked at more closely.
     pub in_doubt: AtomicBool,
+    /// What it was built from, where Kafka no longer holds all that its claim covers.
+    pub left: Option<BTreeMap<Partition, Range>>,
     /// Rows of each part.
     pub part_rows: Vec<u64>,
     /// When the batch's records were made, for freshness: Kafka's time in milliseconds and how many.
@@ -85,6 +89,7 @@ impl Payload {
             is_found: false,
             compression,
             in_doubt_at: OnceLock::new(),
+            left: None,
             in_doubt: AtomicBool::new(false),
             part_rows,
             times,
@@ -100,6 +105,25 @@ impl Payload {
     pub fn partitioned_by(mut self, targets: &[Target]) -> Self {
         self.partition_keys = targets.iter().map(|target| target.partition_key.clone()).collect();
         self
+    }
+
+    /// An insert of it was sent to this server, and nobody knows what became of it.
+    pub fn leave_in_doubt(&self, server: usize) {
+        self.in_doubt.store(true, Ordering::Relaxed);
+        self.in_doubt_at.get_or_init(|| server);
+    }
+
+    /// The only server that may get it, once it is in doubt.
+    #[must_use]
+    pub fn in_doubt_at(&self) -> Option<usize> {
+        self.in_doubt_at.get().copied()
+    }
+
+    /// The order as far as this payload goes, where that is not all of the claim.
+    #[must_use]
+    pub fn order_of_what_is_left(&self, order: &Order) -> Option<Order> {
+        let left = self.left.as_ref()?;
+        Some(Order { claim: Claim { ranges: left.clone(), ..order.claim.clone() }, ..order.clone() })
     }
 
     /// How many entries of its table's window a part takes at most, once it is encoded.

@@ -64,8 +64,8 @@ fn set(world: &World, name: &str, value: &str) {
 /// Has the stream send its dead letters there, too.
 fn send_letters(world: &World, file: &Path) {
     let text = told(std::fs::read_to_string(file));
-    let key = format!("    dead_letters: {{ topic: {} }}\n    batch:", letters_of(world));
-    told(std::fs::write(file, text.replacen("    batch:", &key, 1)));
+    let topic = format!("    dead_letters: {{ topic: {} }}", letters_of(world));
+    told(std::fs::write(file, text.replacen("    dead_letters: { topic: null }", &topic, 1)));
 }
 
 /// Everything in the topic by key, in the order of each partition.

@@ -135,8 +135,9 @@ pub struct Progress {
     pub stream: String,
     /// Rows that ClickHouse has taken, per second.
     pub rows_per_second: u64,
-    /// Records in Kafka that are not settled yet, over the partitions owned here.
-    pub lag: u64,
+    /// Records in Kafka that are not settled yet, over the partitions owned here; none while the end of a log is not
+    /// known.
+    pub lag: Option<u64>,
     /// From a record's timestamp to its row in ClickHouse: the median, in milliseconds.
     pub freshness_p50_ms: u64,
     /// The same, 99th percentile.
@@ -264,7 +265,7 @@ mod tests {
         Progress {
             stream: "clicks".into(),
             rows_per_second: 40_000,
-            lag: 12,
+            lag: Some(12),
             rows: 2_400_000,
             ..Progress::default()
         }

@@ -4,7 +4,7 @@
 //! takes long (inserts, reading a claim again, asking Kafka what is stored) happens elsewhere and comes back
 //! as an [`Answer`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -19,7 +19,6 @@ use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump, TableId};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
@@ -176,7 +175,6 @@ pub struct Lane {
     pub(super) owned: BTreeSet<Partition>,
     pub(super) open: OpenBatch,
     pub(super) times: Vec<(i64, u64)>,
-    pub(super) strays: BTreeMap<Partition, VecDeque<OwnedMessage>>,
     pub(super) payloads: BTreeMap<BatchId, Arc<Payload>>,
     pub(super) refused: Arc<Refused>,
     pub(super) commit: Option<(CommitId, Time)>,
@@ -221,7 +219,6 @@ impl Lane {
             owned: BTreeSet::new(),
             open,
             times: Vec::new(),
-            strays: BTreeMap::new(),
             payloads: BTreeMap::new(),
             refused: Arc::default(),
             commit: None,
@@ -268,14 +265,20 @@ impl Lane {
     fn take_group_events(&mut self) -> bool {
         let events = self.membership.poll();
         let any = !events.is_empty();
+        let mut astray = None;
         for event in events {
             match event {
                 Event::Assigned(partitions) => self.ask_stored(partitions),
                 Event::Revoked(partitions) => self.begin_release(partitions),
                 Event::Lost => self.lose(),
-                Event::Stray(message) => self.keep_stray(*message),
+                Event::Astray(partition) => astray = Some(partition),
                 Event::Failed(error) => self.client_failed(&error),
             }
+        }
+        if let Some(partition) = astray {
+            let stream = &self.shared.stream.name;
+            tracing::warn!(stream, %partition, "a record came past its partition's queue; joining again");
+            self.rejoin();
         }
         any
     }
@@ -303,7 +306,6 @@ impl Lane {
         self.commit = None;
         self.nothing_assigned = false;
         self.owned.clear();
-        self.strays.clear();
         self.times.clear();
         self.fetch_failed = None;
         self.distrusted.clear();
@@ -417,8 +419,8 @@ impl Lane {
             let name = if paused { event::PAUSED } else { event::RESUMED };
             tracing::debug!(stream = %self.shared.stream.name, held_bytes = self.pump.held_bytes(), "{name}");
         }
-        let committed = self.pump.committed_offsets();
-        let behind = committed.filter_map(|(partition, offset)| {
+        // One log whose end is not known makes the sum unknown: zero would say that nothing waits.
+        let behind = self.pump.committed_offsets().map(|(partition, offset)| {
             let (_, high) = self.membership.known_watermarks(partition)?;
             Some(high.saturating_sub(offset.0))
         });

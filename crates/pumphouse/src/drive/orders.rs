@@ -151,7 +151,6 @@ impl Lane {
 
     fn release(&mut self, partitions: &BTreeSet<Partition>) {
         self.owned.retain(|partition| !partitions.contains(partition));
-        self.strays.retain(|partition, _| !partitions.contains(partition));
         self.distrusted.retain(|partition| !partitions.contains(partition));
         if let Err(error) = self.membership.release(partitions) {
             tracing::warn!(stream = %self.shared.stream.name, %error, "partitions could not be given back");

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pumphouse_core::moment::Time;
@@ -12,6 +12,8 @@ use crate::telemetry::Progress;
 
 /// Samples of freshness kept between two readings; beyond it every second one is dropped.
 const SAMPLES_MAX: usize = 4096;
+/// Stands for a lag that is not known.
+const UNKNOWN: u64 = u64::MAX;
 /// Settled batches that wait for their audit; beyond it the oldest go without.
 const SETTLED_MAX: usize = 4096;
 
@@ -73,9 +75,9 @@ impl LaneReport {
         self.missing.fetch_add(offsets, Ordering::Relaxed);
     }
 
-    /// Where the lane stands now.
-    pub fn standing(&self, lag: u64, held_bytes: u64) {
-        self.lag.store(lag, Ordering::Relaxed);
+    /// Where the lane stands now; no lag while the end of a log is not known.
+    pub fn standing(&self, lag: Option<u64>, held_bytes: u64) {
+        self.lag.store(lag.unwrap_or(UNKNOWN), Ordering::Relaxed);
         self.held_bytes.store(held_bytes, Ordering::Relaxed);
     }
 
@@ -86,7 +88,7 @@ impl LaneReport {
 }
 
 /// Sums up what the lanes of `stream` did over `span`, and begins anew.
-pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration) -> Progress {
+pub fn sum_up(stream: &str, lanes: &[Arc<LaneReport>], span: Duration) -> Progress {
     let taken = |counter: fn(&LaneReport) -> &AtomicU64| -> u64 {
         lanes.iter().map(|lane| counter(lane).swap(0, Ordering::Relaxed)).sum()
     };
@@ -103,7 +105,7 @@ pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration
     Progress {
         stream: stream.to_owned(),
         rows_per_second: rows.saturating_mul(1000) / millis,
-        lag: read(|lane| &lane.lag),
+        lag: lag(lanes),
         freshness_p50_ms: percentile(&ages, 50),
         freshness_p99_ms: percentile(&ages, 99),
         dead_letters: taken(|lane| &lane.dead_letters),
@@ -114,6 +116,12 @@ pub fn sum_up(stream: &str, lanes: &[std::sync::Arc<LaneReport>], span: Duration
         memory_bytes: read(|lane| &lane.held_bytes),
         ..Progress::default()
     }
+}
+
+/// The lag of all lanes, where each knows its own.
+fn lag(lanes: &[Arc<LaneReport>]) -> Option<u64> {
+    let known = |lane: &Arc<LaneReport>| Some(lane.lag.load(Ordering::Relaxed)).filter(|lag| *lag != UNKNOWN);
+    lanes.iter().map(known).sum()
 }
 
 /// The age that `percent` of all records do not exceed; zero without records. `ages` is sorted.
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_reading_begins_anew() {
-        let lane = std::sync::Arc::new(LaneReport::default());
+        let lane = Arc::new(LaneReport::default());
         lane.settled(100, 2, [(5, 102)].into_iter());
         lane.filtered(7);
         let lanes = [lane];
@@ -150,6 +158,16 @@ mod tests {
         assert_eq!(first.filtered, 7);
         let second = sum_up("s", &lanes, Duration::from_secs(10));
         assert_eq!((second.rows, second.filtered), (0, 0));
+    }
+
+    #[test]
+    fn one_log_whose_end_is_not_known_makes_the_lag_unknown() {
+        let lanes = [Arc::<LaneReport>::default(), Arc::default()];
+        lanes[0].standing(Some(5), 0);
+        lanes[1].standing(Some(7), 0);
+        assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).lag, Some(12));
+        lanes[1].standing(None, 0);
+        assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).lag, None);
     }
 
     #[test]

@@ -6,12 +6,11 @@ use std::time::Duration;
 use pumphouse_core::batch::Filled;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::Input;
-use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::lane::{End, FetchFailed, Lane};
 use super::{crash, faults};
-use crate::decode::{Headers, OpenBatch, Record};
+use crate::decode::{OpenBatch, Record};
 use crate::source::kafka::{Taken, with_record};
 
 /// Pause before a lane whose fetching failed joins again.
@@ -61,9 +60,6 @@ impl Lane {
         let room = usize::try_from(self.pump.room()).unwrap_or(usize::MAX);
         let mut turn = Turn { next: from, last_time: None, records: 0, failed: None };
         let open = &mut self.open;
-        for message in self.strays.remove(&partition).into_iter().flatten() {
-            turn.push(open, &stray_record(partition, &message, &StrayHeaders(&message)));
-        }
         let taken = self.membership.take(partition, room, &mut |taken| match taken {
             Taken::Record(message) => with_record(partition.0, message, |record| turn.push(open, record)),
             // Members do not ask for it; the position says as much.
@@ -89,17 +85,11 @@ impl Lane {
         taken > 0
     }
 
-    pub(super) fn keep_stray(&mut self, message: OwnedMessage) {
-        if let Ok(partition) = u32::try_from(message.partition()) {
-            self.strays.entry(Partition(partition)).or_default().push_back(message);
-        }
-    }
-
     /// Passes offsets behind the last record that hold none: aborted transactions and control records.
     pub(super) fn pass_control_records(&mut self) {
         for partition in self.owned.clone() {
-            // The client's position is already behind records that wait here, or behind a failure.
-            if self.strays.contains_key(&partition) || self.distrusted.contains(&partition) {
+            // The client's position may be behind a failure already.
+            if self.distrusted.contains(&partition) {
                 continue;
             }
             let (Some(from), Some(to)) =
@@ -167,31 +157,5 @@ impl Turn {
     fn failed(&mut self, partition: Partition, error: RDKafkaRespErr, text: &str) {
         self.failed = Some((error, text.to_owned()));
         tracing::warn!(%partition, error = text, "fetching failed");
-    }
-}
-
-/// Headers of a record that was copied.
-struct StrayHeaders<'a>(&'a OwnedMessage);
-
-impl Headers for StrayHeaders<'_> {
-    fn each(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        for header in self.0.headers().into_iter().flat_map(|headers| headers.iter()) {
-            visit(header.key, header.value);
-        }
-    }
-}
-
-fn stray_record<'a>(
-    partition: Partition,
-    message: &'a OwnedMessage,
-    headers: &'a StrayHeaders<'a>,
-) -> Record<'a> {
-    Record {
-        partition: partition.0,
-        offset: u64::try_from(message.offset()).unwrap_or(0),
-        timestamp_ms: message.timestamp().to_millis(),
-        key: message.key(),
-        payload: message.payload(),
-        headers,
     }
 }

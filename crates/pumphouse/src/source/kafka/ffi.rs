@@ -108,7 +108,8 @@ impl EventWaker {
 }
 
 impl PartitionQueue {
-    /// Takes the partition's records out of the consumer's queue. To be called after `assign`.
+    /// Keeps the partition's records out of the consumer's own queue. To be called before `assign`, which leaves a queue
+    /// alone that was told where to forward.
     pub(super) fn new(client: &NativeClient, topic: &str, partition: i32, thread: &Thread) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client is live; forwarding to null makes the queue stand alone.

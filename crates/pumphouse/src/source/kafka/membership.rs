@@ -15,7 +15,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -30,8 +30,8 @@ pub enum Event {
     Revoked(BTreeSet<Partition>),
     /// The membership is over.
     Lost,
-    /// A record that came before its partition had a queue of its own.
-    Stray(Box<OwnedMessage>),
+    /// A record came past its partition's own queue, which it never should: what else did is unknown.
+    Astray(Partition),
     /// The client reports a failure; librdkafka goes on trying unless it is fatal.
     Failed(KafkaError),
 }
@@ -46,8 +46,6 @@ pub struct Membership {
     topic: String,
     /// Whether librdkafka waits for our answer to a rebalance.
     unanswered: bool,
-    /// Whether the common queue may hold records of partitions that have a queue of their own by now.
-    strays_wait: bool,
 }
 
 /// The consumer with what its call-backs note.
@@ -109,7 +107,6 @@ impl Membership {
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
             unanswered: false,
-            strays_wait: false,
         })
     }
 
@@ -130,13 +127,10 @@ impl Membership {
             let idle = polled.is_none() && noted.is_empty() && !self.waker.has_events();
             events.extend(noted);
             match polled {
-                Some(Ok(message)) => events.push(Event::Stray(Box::new(message.detach()))),
+                Some(Ok(message)) => events.extend(astray(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => events.push(Event::Failed(error)),
-                None if idle => {
-                    self.strays_wait = false;
-                    return events;
-                }
+                None if idle => return events,
                 None => {}
             }
         }
@@ -145,23 +139,20 @@ impl Membership {
     /// Takes assigned partitions, possibly none, and begins to fetch them at these offsets.
     pub fn accept(&mut self, starts: &BTreeMap<Partition, Offset>) -> KafkaResult<()> {
         self.unanswered = false;
-        // Fetching begins before the queues below are there. What came in between is older than what they hold:
-        // taken after it, those records would lie below the position, and be lost.
-        self.strays_wait = true;
         let thread: Thread = thread::current();
+        let native = self.consumer.client().native_client();
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for (partition, offset) in starts {
+            // Each queue stands alone before anything is fetched into it. What came before would go to the consumer's
+            // own queue: records older than those that are taken here, and failures without their partition.
+            let queue = PartitionQueue::new(native, &self.topic, number(*partition), &thread)
+                .ok_or_else(|| KafkaError::ClientCreation(format!("partition {partition} has no queue")))?;
+            self.queues.insert(*partition, queue);
             list.add_partition_offset(&self.topic, number(*partition), KafkaOffset::Offset(signed(*offset)))?;
         }
         match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list)?,
             _ => self.consumer.assign(&list)?,
-        }
-        for partition in starts.keys() {
-            let native = self.consumer.client().native_client();
-            let queue = PartitionQueue::new(native, &self.topic, number(*partition), &thread)
-                .ok_or_else(|| KafkaError::ClientCreation(format!("partition {partition} has no queue")))?;
-            self.queues.insert(*partition, queue);
         }
         Ok(())
     }
@@ -185,17 +176,13 @@ impl Membership {
         self.queues.clear();
     }
 
-    /// Hands what `partition` has fetched to `visit`, at most so many; returns how many. Nothing before [`Self::poll`] has handed
-    /// over the strays of the latest assignment.
+    /// Hands what `partition` has fetched to `visit`, at most so many; returns how many.
     pub(crate) fn take(
         &mut self,
         partition: Partition,
         at_most: usize,
         visit: &mut dyn FnMut(&Taken<'_>),
     ) -> usize {
-        if self.strays_wait {
-            return 0;
-        }
         self.queues.get_mut(&partition).map_or(0, |queue| queue.take(at_most, visit))
     }
 
@@ -254,6 +241,10 @@ fn give_back(consumer: &Client, list: &TopicPartitionList) {
     if let Err(error) = given {
         tracing::debug!(target: "kafka", %error, "partitions could not be given back");
     }
+}
+
+fn astray(message: &BorrowedMessage<'_>) -> Option<Event> {
+    u32::try_from(message.partition()).ok().map(|partition| Event::Astray(Partition(partition)))
 }
 
 fn partitions_of(list: &TopicPartitionList) -> BTreeSet<Partition> {

@@ -84,6 +84,12 @@ impl Worker {
         log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
     }
 
+    /// Whether its log holds these words.
+    #[must_use]
+    pub fn has_said(&self, words: &str) -> bool {
+        self.said().contains(words)
+    }
+
     /// How many batches that a killed worker had claimed were found, over all starts.
     #[must_use]
     pub fn found_claimed(&self) -> usize {

@@ -1,0 +1,152 @@
+//! One of the two on the feed, from its start to its end: the writers that give up, or `pumphouse run`. Knows how they are
+//! started and ended; what the feed is and what has to hold is for the incident to say.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::incident::Failure;
+use super::super::incident::stage::{GROUP_PREFIX, Stage, wait_for};
+use super::feed::{Feed, Schedule, Tape, play};
+use super::naive::{Habit, Signals, Tally, write};
+use super::watch::{Watched, watch};
+
+const ASSIGNED_WITHIN: Duration = Duration::from_mins(1);
+const END_WITHIN: Duration = Duration::from_secs(40);
+/// How long pumphouse may take for what is left when the feed is over.
+const DRAIN_WITHIN: Duration = Duration::from_mins(1);
+/// How often a step is told.
+const TOLD_EVERY: u64 = 5;
+
+/// What is written where.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    /// pumphouse's stream, the table, and the end of the topics' names.
+    pub name: &'static str,
+    /// Kafka's partitions.
+    pub partitions: u32,
+    /// When.
+    pub schedule: Schedule,
+    /// How the writer that gives up writes.
+    pub habit: Habit,
+    /// How long that one may go on.
+    pub naive_within: Duration,
+}
+
+impl Plot {
+    /// The topic that the naive writer reads.
+    #[must_use]
+    pub fn naive_topic(&self) -> String {
+        format!("naive.{}", self.name)
+    }
+
+    /// The topic that pumphouse reads.
+    #[must_use]
+    pub fn topic(&self) -> String {
+        format!("app.{}", self.name)
+    }
+}
+
+/// Lets the naive writer have the feed.
+///
+/// # Errors
+/// When a server does not answer.
+pub fn naive(
+    stage: &Stage,
+    plot: &Plot,
+    feed: &mut dyn Feed,
+    (table, full_name): (&str, &str),
+    say: &mut dyn FnMut(&str),
+    mut meanwhile: impl FnMut(Duration) -> Result<(), Failure>,
+) -> Result<(Vec<Tally>, Watched), Failure> {
+    let (topic, signals, started) = (plot.naive_topic(), Signals::default(), Instant::now());
+    thread::scope(|scope| {
+        let _stops = Stops(&signals.stop);
+        let feeder = scope
+            .spawn(|| play(stage, (&topic, plot.partitions), feed, (&plot.schedule, started), &signals.stop));
+        let task = |partition| {
+            let (topic, signals) = (&topic, &signals);
+            scope.spawn(move || write(stage, (topic, partition), full_name, plot.habit, signals))
+        };
+        let tasks: Vec<_> = (0..plot.partitions).map(task).collect();
+        let watched = watch(stage, table, ("naive", &topic, plot.partitions), started, |watched| {
+            meanwhile(started.elapsed())?;
+            signals.feed_is_over.store(feeder.is_finished(), Ordering::Relaxed);
+            tell(watched, say);
+            let over = started.elapsed() > plot.naive_within || tasks.iter().all(|task| task.is_finished());
+            Ok(!over)
+        })?;
+        signals.stop.store(true, Ordering::Relaxed);
+        feeder.join().expect("the feeder does not panic")?;
+        let tallies = tasks.into_iter().map(|task| task.join().expect("a task does not panic"));
+        Ok((tallies.collect::<Result<_, _>>()?, watched))
+    })
+}
+
+/// Lets pumphouse have the feed.
+///
+/// # Errors
+/// When a server does not answer, or pumphouse does not take part or does not come to the end.
+pub fn pumphouse(
+    stage: &Stage,
+    plot: &Plot,
+    feed: &mut dyn Feed,
+    (table, config): (&str, &Path),
+    say: &mut dyn FnMut(&str),
+    mut meanwhile: impl FnMut(Duration) -> Result<(), Failure>,
+) -> Result<(Tape, Watched), Failure> {
+    let mut worker = stage.worker(config);
+    worker.start()?;
+    let assigned = || Ok(worker.has_said("partitions assigned").then_some(()));
+    wait_for("pumphouse's assignment", ASSIGNED_WITHIN, assigned, || worker.last_words())?;
+    let (topic, stop, started) = (plot.topic(), AtomicBool::new(false), Instant::now());
+    let group = format!("{GROUP_PREFIX}{}", plot.name);
+    let (tape, watched) = thread::scope(|scope| {
+        let _stops = Stops(&stop);
+        let feeder =
+            scope.spawn(|| play(stage, (&topic, plot.partitions), feed, (&plot.schedule, started), &stop));
+        let watched = watch(stage, table, (&group, &topic, plot.partitions), started, |watched| {
+            meanwhile(started.elapsed())?;
+            tell(watched, say);
+            if !feeder.is_finished() {
+                return Ok(true);
+            }
+            let passed = watched.offsets.last().map_or(0, |(_, offsets)| offsets.iter().sum());
+            let due = plot.schedule.due(plot.schedule.lasts());
+            Ok(passed < due && started.elapsed() < plot.schedule.lasts() + DRAIN_WITHIN)
+        });
+        let watched = watched.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+        Ok::<_, Failure>((feeder.join().expect("the feeder does not panic")?, watched))
+    })?;
+    worker.ask_to_end()?;
+    wait_for("pumphouse's end", END_WITHIN, || Ok(worker.ended()?), || "it still runs".to_owned())?;
+    Ok((tape, watched))
+}
+
+/// Whatever happens, nobody goes on writing.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn tell(watched: &Watched, say: &mut dyn FnMut(&str)) {
+    let is_new = watched.looks.len() > 1
+        && watched
+            .offsets
+            .last()
+            .is_some_and(|(at, _)| watched.looks.last().is_some_and(|look| look.second == at.as_secs()));
+    let Some(look) = watched.looks.last().filter(|look| is_new && look.second % TOLD_EVERY == 0) else {
+        return;
+    };
+    let before = watched.offsets.iter().rev().nth(1).map(|(at, _)| at.as_secs());
+    if before.is_some_and(|before| before < look.second) {
+        say(&format!(
+            "{:>3} s: {} parts, {} in the fullest partition, {} inserts refused",
+            look.second, look.total, look.fullest, look.refused
+        ));
+    }
+}

@@ -12,6 +12,7 @@ use pumphouse_clickhouse::client::{Client, QueryError};
 use pumphouse_core::batch::BatchPolicy;
 use pumphouse_core::moment::Time;
 use pumphouse_core::pump::{Policy, Pump};
+use pumphouse_core::valve::ValvePolicy;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as channel;
@@ -260,6 +261,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         insert_timeout: shared.settings.clickhouse.insert_timeout,
         safe_age,
         gaps: stream.gaps,
+        valve: ValvePolicy::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Check(check) => Ok(check.run().into()),
         Command::Audit(audit) => audit.run().map(ExitCode::from),
         Command::Dead(dead) => dead.run().map(ExitCode::from),
+        Command::Settings(settings) => settings.run().map(ExitCode::from),
         Command::Demo(demo) => demo.run(),
         Command::Explain(explain) => explain.run().map(ExitCode::from),
         Command::Internal(part) => command::internal::run(part),

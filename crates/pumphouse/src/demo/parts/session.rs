@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::super::incident::Failure;
@@ -56,25 +56,28 @@ pub fn naive(
     stage: &Stage,
     plot: &Plot,
     feed: &mut dyn Feed,
-    (table, full_name): (&str, &str),
+    table: &str,
+    stall: &mut Stall,
     say: &mut dyn FnMut(&str),
-    mut meanwhile: impl FnMut(Duration) -> Result<(), Failure>,
 ) -> Result<(Vec<Tally>, Watched), Failure> {
+    let mut due = TOLD_EVERY;
     let (topic, signals, started) = (plot.naive_topic(), Signals::default(), Instant::now());
+    let full_name = stall.table.clone();
     thread::scope(|scope| {
         let _stops = Stops(&signals.stop);
         let feeder = scope
             .spawn(|| play(stage, (&topic, plot.partitions), feed, (&plot.schedule, started), &signals.stop));
         let task = |partition| {
-            let (topic, signals) = (&topic, &signals);
+            let (topic, signals, full_name) = (&topic, &signals, &full_name);
             scope.spawn(move || write(stage, (topic, partition), full_name, plot.habit, signals))
         };
         let tasks: Vec<_> = (0..plot.partitions).map(task).collect();
         let watched = watch(stage, table, ("naive", &topic, plot.partitions), started, |watched| {
-            meanwhile(started.elapsed())?;
+            stall.turn(stage, started.elapsed(), say)?;
             signals.feed_is_over.store(feeder.is_finished(), Ordering::Relaxed);
-            tell(watched, say);
-            let over = started.elapsed() > plot.naive_within || tasks.iter().all(|task| task.is_finished());
+            tell(watched, &mut due, say);
+            let over =
+                started.elapsed() > plot.naive_within || tasks.iter().all(ScopedJoinHandle::is_finished);
             Ok(!over)
         })?;
         signals.stop.store(true, Ordering::Relaxed);
@@ -92,29 +95,30 @@ pub fn pumphouse(
     stage: &Stage,
     plot: &Plot,
     feed: &mut dyn Feed,
-    (table, config): (&str, &Path),
+    config: &Path,
+    stall: &mut Stall,
     say: &mut dyn FnMut(&str),
-    mut meanwhile: impl FnMut(Duration) -> Result<(), Failure>,
 ) -> Result<(Tape, Watched), Failure> {
     let mut worker = stage.worker(config);
     worker.start()?;
     let assigned = || Ok(worker.has_said("partitions assigned").then_some(()));
     wait_for("pumphouse's assignment", ASSIGNED_WITHIN, assigned, || worker.last_words())?;
     let (topic, stop, started) = (plot.topic(), AtomicBool::new(false), Instant::now());
+    let mut due = TOLD_EVERY;
     let group = format!("{GROUP_PREFIX}{}", plot.name);
     let (tape, watched) = thread::scope(|scope| {
         let _stops = Stops(&stop);
         let feeder =
             scope.spawn(|| play(stage, (&topic, plot.partitions), feed, (&plot.schedule, started), &stop));
-        let watched = watch(stage, table, (&group, &topic, plot.partitions), started, |watched| {
-            meanwhile(started.elapsed())?;
-            tell(watched, say);
+        let watched = watch(stage, plot.name, (&group, &topic, plot.partitions), started, |watched| {
+            stall.turn(stage, started.elapsed(), say)?;
+            tell(watched, &mut due, say);
             if !feeder.is_finished() {
                 return Ok(true);
             }
             let passed = watched.offsets.last().map_or(0, |(_, offsets)| offsets.iter().sum());
-            let due = plot.schedule.due(plot.schedule.lasts());
-            Ok(passed < due && started.elapsed() < plot.schedule.lasts() + DRAIN_WITHIN)
+            let all = plot.schedule.due(plot.schedule.lasts());
+            Ok(passed < all && started.elapsed() < plot.schedule.lasts() + DRAIN_WITHIN)
         });
         let watched = watched.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
         Ok::<_, Failure>((feeder.join().expect("the feeder does not panic")?, watched))
@@ -133,20 +137,40 @@ impl Drop for Stops<'_> {
     }
 }
 
-fn tell(watched: &Watched, say: &mut dyn FnMut(&str)) {
-    let is_new = watched.looks.len() > 1
-        && watched
-            .offsets
-            .last()
-            .is_some_and(|(at, _)| watched.looks.last().is_some_and(|look| look.second == at.as_secs()));
-    let Some(look) = watched.looks.last().filter(|look| is_new && look.second % TOLD_EVERY == 0) else {
-        return;
-    };
-    let before = watched.offsets.iter().rev().nth(1).map(|(at, _)| at.as_secs());
-    if before.is_some_and(|before| before < look.second) {
-        say(&format!(
-            "{:>3} s: {} parts, {} in the fullest partition, {} inserts refused",
-            look.second, look.total, look.fullest, look.refused
-        ));
+/// Tells the parts now and then; `due` is when next.
+fn tell(watched: &Watched, due: &mut u64, say: &mut dyn FnMut(&str)) {
+    let Some(look) = watched.looks.last().filter(|look| look.second >= *due) else { return };
+    *due = look.second + TOLD_EVERY;
+    say(&format!(
+        "{:>3} s: {} parts, {} in the fullest partition, {} inserts refused",
+        look.second, look.total, look.fullest, look.refused
+    ));
+}
+
+/// Merges of a table that stand still for a while.
+#[derive(Clone, Debug)]
+pub struct Stall {
+    /// `database.table`.
+    pub table: String,
+    /// From when to when.
+    pub within: std::ops::Range<Duration>,
+    /// Whether they stand still now.
+    pub is_on: bool,
+}
+
+impl Stall {
+    /// Stops or starts the merges when that is due.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn turn(&mut self, stage: &Stage, now: Duration, say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let due = self.within.contains(&now);
+        if due != self.is_on {
+            let word = if due { "STOP" } else { "START" };
+            stage.query(&format!("SYSTEM {word} MERGES {}", self.table))?;
+            say(if due { "merges stand still" } else { "merges go on" });
+            self.is_on = due;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! The feed of incident 001: state changes of events that were created over a whole year. A change is two messages, the old
-//! state taken back and the new one, as tables of type VersionedCollapsingMergeTree want it. Knows what the final
+//! state taken back and the new one, as tables of type `VersionedCollapsingMergeTree` want it. Knows what the final
 //! state is, whatever part of the messages somebody has read.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,10 @@ pub struct Change {
 }
 
 /// What tables are asked for: events with their version and state.
-pub type Final = BTreeMap<u64, (u32, String)>;
+pub type Final = BTreeMap<u64, State>;
+
+/// Version and state of an event.
+pub type State = (u32, String);
 
 /// The changes so far, and the next ones.
 #[derive(Debug)]

@@ -58,11 +58,14 @@ impl Phases {
     }
 }
 
+/// One of the figures.
+type Figure = fn(&Outcome) -> u64;
+
 /// Both beside each other.
 #[must_use]
 pub fn table(naive: &Outcome, pumphouse: &Outcome) -> String {
     let mut page = format!("   {:32}{:>14}{:>14}\n", "", "naive writer", "pumphouse");
-    let lines: [(&str, fn(&Outcome) -> u64); 7] = [
+    let lines: [(&str, Figure); 7] = [
         ("messages read", |outcome| outcome.read),
         ("rows written", |outcome| outcome.written),
         ("rows lost", |outcome| outcome.lost),

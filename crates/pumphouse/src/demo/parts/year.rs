@@ -11,8 +11,8 @@ use super::super::incident::Failure;
 use super::super::incident::stage::{DATABASE, Stage};
 use super::feed::{Leg, Schedule};
 use super::naive::{Habit, Tally};
-use super::session::{self, Plot};
-use super::states::{DAYS, Final, PARTITIONS, States};
+use super::session::{self, Plot, Stall};
+use super::states::{DAYS, Final, PARTITIONS, State, States};
 use super::told::{Outcome, Phases, table, verdict};
 use super::watch::{Look, Watched, freshness, recovered_after};
 use crate::embedded::clickhouse::Merges;
@@ -20,9 +20,9 @@ use crate::embedded::clickhouse::Merges;
 /// What the feed is decided by.
 const SEED: u64 = 1;
 /// Limits of the table, lowered so that it breaks soon.
-const DELAY_AT: u64 = 60;
-const REFUSE_AT: u64 = 100;
-const REFUSE_TOTAL_AT: u64 = 2_000;
+const DELAY_AT: u64 = 30;
+const REFUSE_AT: u64 = 50;
+const REFUSE_TOTAL_AT: u64 = 1_000;
 /// After the rate has fallen it has recovered when no message is older than it was before, times this.
 const RECOVERED_FACTOR: u64 = 2;
 
@@ -71,7 +71,7 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     let mut feed = States::new(SEED);
     let full_name = format!("{DATABASE}.naive_states");
     let (tallies, naive_watched) =
-        session::naive(&stage, &plot, &mut feed, ("naive_states", &full_name), say, |_| Ok(()))?;
+        session::naive(&stage, &plot, &mut feed, "naive_states", &mut stall(&plot, &full_name), say)?;
     let read: Vec<u64> = tallies.iter().map(|tally| tally.read).collect();
     let naive_state = feed.final_state(&read);
     let naive_wrong = differing(&naive_state, &final_state(&stage, "naive_states")?);
@@ -84,8 +84,8 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     let config = configuration(&stage, &plot)?;
     stage.pumphouse(&["apply"], &config)?;
     let mut feed = States::new(SEED);
-    let (tape, watched) =
-        session::pumphouse(&stage, &plot, &mut feed, (plot.name, &config), say, |_| Ok(()))?;
+    let mut stall = stall(&plot, &format!("{DATABASE}.{}", plot.name));
+    let (tape, watched) = session::pumphouse(&stage, &plot, &mut feed, &config, &mut stall, say)?;
     let read: Vec<u64> = tape.written.iter().map(|written| written.len() as u64).collect();
     let expected = feed.final_state(&read);
     let mut report = Report {
@@ -112,15 +112,21 @@ fn plot() -> Plot {
     Plot {
         name: "states",
         partitions: PARTITIONS,
-        schedule: Schedule(vec![leg(10, 40), leg(25, 600), leg(35, 40)]),
+        schedule: Schedule(vec![leg(10, 40), leg(25, 600), leg(40, 40)]),
         habit: Habit {
             rows: 50,
             collects: Duration::from_millis(250),
             tries: 3,
             pause: Duration::from_millis(250),
         },
-        naive_within: Duration::from_secs(50),
+        naive_within: Duration::from_secs(45),
     }
+}
+
+/// While the rate is high, the threads that merge have other work.
+fn stall(plot: &Plot, table: &str) -> Stall {
+    let within = plot.schedule.begins(1)..plot.schedule.begins(2);
+    Stall { table: table.to_owned(), within, is_on: false }
 }
 
 /// The table as it was in the incident: by day, collapsing.
@@ -153,6 +159,7 @@ streams:
       created_at: {{ type: "DateTime('UTC')", epoch: seconds }}
     table: {{ order_by: [id, version], partition_by: toDate(created_at) }}
     batch: {{ freshness: 1s }}
+    valve: {{ batch_age_max: 8s }}
 "#
     );
     stage.write("states.yaml", &text)
@@ -172,7 +179,7 @@ fn outcome(stage: &Stage, name: &str, read: u64, watched: &Watched) -> Result<Ou
 }
 
 /// What `FINAL` says of every event.
-fn final_state(stage: &Stage, name: &str) -> Result<Vec<(u64, (u32, String))>, Failure> {
+fn final_state(stage: &Stage, name: &str) -> Result<Vec<(u64, State)>, Failure> {
     let sql = format!(
         "SELECT id, version, status FROM {DATABASE}.{name} FINAL WHERE sign = 1 ORDER BY id FORMAT TSV"
     );
@@ -186,8 +193,8 @@ fn final_state(stage: &Stage, name: &str) -> Result<Vec<(u64, (u32, String))>, F
 }
 
 /// Events that are missing, are there more than once, or have another state.
-fn differing(expected: &Final, found: &[(u64, (u32, String))]) -> u64 {
-    let mut there: BTreeMap<u64, Vec<&(u32, String)>> = BTreeMap::new();
+fn differing(expected: &Final, found: &[(u64, State)]) -> u64 {
+    let mut there: BTreeMap<u64, Vec<&State>> = BTreeMap::new();
     for (id, state) in found {
         there.entry(*id).or_default().push(state);
     }

@@ -174,8 +174,8 @@ fn outcome(stage: &Stage, name: &str, read: u64, watched: &Watched) -> Result<Ou
     ))?;
     let (fullest, total) = watched.most();
     let last = watched.looks.last().copied().unwrap_or_default();
-    let lost = read.saturating_sub(written);
-    Ok(Outcome { read, written, lost, refused: last.refused, delayed: last.delayed, fullest, total })
+    let missing = read.saturating_sub(written);
+    Ok(Outcome { read, written, lost: missing, refused: last.refused, delayed: last.delayed, fullest, total })
 }
 
 /// What `FINAL` says of every event.

@@ -13,6 +13,7 @@
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
 //! preflight     what stands between a live table and exactly once
+//! pressure      how loaded tables are, as one server says
 //! scratch       which rows a table would refuse, without storing one
 //! ```
 
@@ -25,6 +26,7 @@ pub mod exception;
 pub mod insert;
 pub mod insert_select;
 pub mod preflight;
+pub mod pressure;
 pub mod quote;
 pub mod scratch;
 mod wire_type;

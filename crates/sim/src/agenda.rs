@@ -128,8 +128,12 @@ impl Agenda {
         self.order.push(Reverse((at, self.put, place)));
     }
 
-    /// The next event and its time.
-    pub fn take(&mut self) -> Option<(u64, Event)> {
+    /// The next event and its time, unless it comes after `until`: then it stays where it is, before its equals.
+    pub fn take(&mut self, until: u64) -> Option<(u64, Event)> {
+        let Reverse((at, ..)) = self.order.peek()?;
+        if *at > until {
+            return None;
+        }
         let Reverse((at, _, place)) = self.order.pop()?;
         self.free.push(place);
         let event = self.events[place].take().expect("what is in order is there");

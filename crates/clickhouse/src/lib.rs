@@ -14,6 +14,7 @@
 //! ddl           tables and rollups as statements
 //! key_time      partition keys and TTLs as spans of time
 //! preflight     what stands between a live table and exactly once
+//! pressure      how loaded tables are, as one server says
 //! resend        whether a retry is recognised, by trying
 //! scratch       which rows a table would refuse, without storing one
 //! ```
@@ -28,6 +29,7 @@ pub mod insert;
 pub mod insert_select;
 pub mod key_time;
 pub mod preflight;
+pub mod pressure;
 pub mod quote;
 pub mod resend;
 pub mod scratch;

@@ -1,5 +1,6 @@
 //! `pumphouse run`: takes the events of every stream into ClickHouse until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,10 +132,13 @@ pub(super) async fn ready_stream(
     }
     let mut safe_age = Duration::MAX;
     let mut refused = Vec::new();
+    let mut written = BTreeSet::new();
     for target in &mut targets {
         let report = inspect(settings, client, target).await?;
         safe_age = safe_age.min(Duration::from_secs(report.safe_age_seconds));
         target.has_views = report.has_views;
+        written.insert((target.database.clone(), target.table.clone()));
+        written.extend(report.view_targets);
         (target.window, target.partition_key) = (report.window_entries, report.partition_key.clone());
         if !report.keeps_every_row || report.is_replicated {
             // A table that folds rows can't tell, and a replica may not have fetched them yet.
@@ -154,7 +158,8 @@ pub(super) async fn ready_stream(
         let report = inspect(settings, client, &gaps_target()).await?;
         refused.extend(report.findings.into_iter().filter(|finding| finding.severity == Severity::Refuse));
     }
-    Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
+    let written = written.into_iter().collect();
+    Ok((ReadyStream { stream: stream.clone(), targets, written, safe_age, partitions }, refused))
 }
 
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {

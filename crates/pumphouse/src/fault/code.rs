@@ -235,6 +235,13 @@ codes! {
     BatchDoubled "PH-0067" HALTED
         "rows are there twice"
         "the stream halts; the claim stays";
+    // Pressure
+    PressureUnknown "PH-0068" NEVER
+        "pressure unknown"
+        "delivery goes on; without readings the valve turns by refused inserts alone";
+    ValveShut "PH-0069" NEVER
+        "valve shut"
+        "records wait in Kafka, nothing is lost, and the valve reopens by itself when merges have caught up";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

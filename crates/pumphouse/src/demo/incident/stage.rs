@@ -18,6 +18,7 @@ use super::super::worker::Worker;
 use super::Failure;
 use crate::embedded::clickhouse::Merges;
 use crate::embedded::{clickhouse, kafka};
+use crate::fault::Exit;
 
 /// The topic.
 pub const TOPIC: &str = "customer.events";
@@ -161,6 +162,20 @@ impl Stage {
     pub fn pumphouse(&self, words: &[&str], config: &Path) -> Result<String, Failure> {
         let output = Command::new(&self.exe).args(words).arg("--config").arg(config).output()?;
         if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Failure::Command { command: words.join(" "), status: output.status, said })
+    }
+
+    /// Runs a command of pumphouse that may have findings; what it printed.
+    ///
+    /// # Errors
+    /// When it can't be started, or ends with another code than that of findings or of none.
+    pub fn findings(&self, words: &[&str], config: &Path) -> Result<String, Failure> {
+        let output = Command::new(&self.exe).args(words).arg("--config").arg(config).output()?;
+        let allowed = [Exit::Fine, Exit::Findings].map(|exit| i32::from(exit.number()));
+        if output.status.code().is_some_and(|code| allowed.contains(&code)) {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

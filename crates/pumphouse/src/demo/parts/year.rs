@@ -2,10 +2,11 @@
 //! keep up with many small inserts. The writer that gives up loses changes; pumphouse makes fewer and older batches.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::incident::Failure;
 use super::super::incident::stage::{DATABASE, Stage};
@@ -17,6 +18,8 @@ use super::told::{Outcome, Phases, table, verdict};
 use super::watch::{Look, Watched, freshness, recovered_after};
 use crate::embedded::clickhouse::Merges;
 
+/// The finding that a batch touches too many table partitions.
+const TOO_FINE: &str = "PH-0211";
 /// What the feed is decided by.
 const SEED: u64 = 1;
 /// Limits of the table, lowered so that it breaks soon.
@@ -25,6 +28,17 @@ const REFUSE_AT: u64 = 50;
 const REFUSE_TOTAL_AT: u64 = 1_000;
 /// After the rate has fallen it has recovered when no message is older than it was before, times this.
 const RECOVERED_FACTOR: u64 = 2;
+
+/// A finding of `pumphouse check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foretold {
+    /// Its code.
+    pub code: String,
+    /// How bad it is.
+    pub severity: String,
+    /// What it says.
+    pub what: String,
+}
 
 /// The whole incident.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +59,8 @@ pub struct Report {
     pub wrong: u64,
     /// Versions whose signs do not add up to what the source's do.
     pub unbalanced: u64,
+    /// What `pumphouse check` says of the design under the same load, before anything runs.
+    pub foretold: Vec<Foretold>,
     /// pumphouse's freshness.
     pub freshness: Phases,
     /// Parts each second, under pumphouse.
@@ -83,6 +99,7 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     create(&stage, plot.name)?;
     let config = configuration(&stage, &plot)?;
     stage.pumphouse(&["apply"], &config)?;
+    let foretold = foretell(&stage, &config, &plot)?;
     let mut feed = States::new(SEED);
     let mut stall = stall(&plot, &format!("{DATABASE}.{}", plot.name));
     let (tape, watched) = session::pumphouse(&stage, &plot, &mut feed, &config, &mut stall, say)?;
@@ -97,6 +114,7 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
         events: expected.len() as u64,
         wrong: differing(&expected, &final_state(&stage, plot.name)?),
         unbalanced: unbalanced(&stage, plot.name, &expected)?,
+        foretold,
         freshness: phases(&plot.schedule, &watched.ages(&tape)),
         looks: watched.looks,
         mistakes: Vec::new(),
@@ -178,6 +196,18 @@ fn outcome(stage: &Stage, name: &str, read: u64, watched: &Watched) -> Result<Ou
     Ok(Outcome { read, written, lost: missing, refused: last.refused, delayed: last.delayed, fullest, total })
 }
 
+/// Asks `check` about the design, under the highest rate of the feed.
+fn foretell(stage: &Stage, config: &Path, plot: &Plot) -> Result<Vec<Foretold>, Failure> {
+    #[derive(Deserialize)]
+    struct Said {
+        findings: Vec<Foretold>,
+    }
+    let rate = plot.schedule.0.iter().map(|leg| leg.rate).max().unwrap_or(0).to_string();
+    let said = stage.findings(&["check", "--json", "--rate", &rate, "--spread", "365d"], config)?;
+    let said: Said = serde_json::from_str(&said).map_err(|_| Failure::Answer(said.clone()))?;
+    Ok(said.findings.into_iter().filter(|finding| finding.severity != "advice").collect())
+}
+
 /// What `FINAL` says of every event.
 fn final_state(stage: &Stage, name: &str) -> Result<Vec<(u64, State)>, Failure> {
     let sql = format!(
@@ -248,6 +278,10 @@ fn mistakes(report: &Report) -> Vec<String> {
             naive.lost == naive_tally.given_up,
             format!("the naive writer gave up {} rows, and {} are missing", naive_tally.given_up, naive.lost),
         ),
+        (
+            report.foretold.iter().any(|finding| finding.code == TOO_FINE),
+            format!("`check` did not foretell it: no {TOO_FINE}"),
+        ),
         (report.naive_wrong > 0, "no event of the naive writer has a wrong state".to_owned()),
         (
             pumphouse.written == pumphouse.read,
@@ -273,17 +307,23 @@ impl Report {
     /// The page.
     #[must_use]
     pub fn page(&self) -> String {
-        format!(
-            "Changes of states of events created on {DAYS} days of a year, into daily partitions (seed {})\n\n{}\n\
-             {}   events with a wrong state       naive writer {}, pumphouse {} of {}\n   the server to the naive writer: {}\n\n{}",
+        let words: String = self.naive_tally.words.chars().take(240).collect();
+        let mut page = format!(
+            "Changes of states of events created on {DAYS} days of a year, into daily partitions (seed {})\n\n{}\n{}",
             self.seed,
             table(&self.naive, &self.pumphouse),
             self.freshness.page(),
-            self.naive_wrong,
-            self.wrong,
-            self.events,
-            self.naive_tally.words.chars().take(200).collect::<String>(),
-            verdict(&self.mistakes),
-        )
+        );
+        let _ = writeln!(
+            page,
+            "   events with a wrong state       naive writer {}, pumphouse {}, of {}",
+            self.naive_wrong, self.wrong, self.events
+        );
+        let _ =
+            writeln!(page, "\n   the server to the naive writer: {words}\n\n   pumphouse check, before it:");
+        for Foretold { code, severity, what } in &self.foretold {
+            let _ = writeln!(page, "   {severity} {code} {what}");
+        }
+        page + "\n" + &verdict(&self.mistakes)
     }
 }

@@ -1,4 +1,4 @@
-//! `internal incident 001|003`: an incident from elsewhere, shown again on real servers, and a report. Ends with 0 only if
+//! `internal incident 001|002|003`: an incident from elsewhere, shown again on real servers, and a report. Ends with 0 only if
 //! all of it holds.
 
 use std::env;
@@ -10,14 +10,14 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::demo::incident::{self, Failure};
-use crate::demo::parts::year;
+use crate::demo::parts::{flood, year};
 use crate::fault::Exit;
 
 /// Which one to show.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Incident {
     /// Its number
-    #[arg(value_parser = ["001", "003"])]
+    #[arg(value_parser = ["001", "002", "003"])]
     number: String,
     /// Print the report as JSON
     #[arg(long)]
@@ -54,6 +54,11 @@ impl Incident {
 fn show(number: &str, exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     match number {
         "001" => year::run(exe, say).map(|report| Report {
+            json: serde_json::to_value(&report),
+            page: report.page(),
+            holds: report.holds,
+        }),
+        "002" => flood::run(exe, say).map(|report| Report {
             json: serde_json::to_value(&report),
             page: report.page(),
             holds: report.holds,

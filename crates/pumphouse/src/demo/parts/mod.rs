@@ -14,9 +14,11 @@
 //! ```
 
 pub mod feed;
+pub mod flood;
 pub mod naive;
 pub mod session;
 pub mod states;
+pub mod toggles;
 pub mod told;
 pub mod watch;
 pub mod year;

@@ -7,11 +7,14 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::super::incident::Failure;
-use super::super::incident::stage::{GROUP_PREFIX, Stage, wait_for};
+use super::super::incident::stage::{DATABASE, GROUP_PREFIX, Stage, wait_for};
 use super::feed::{Feed, Schedule, Tape, play};
 use super::naive::{Habit, Signals, Tally, write};
-use super::watch::{Watched, watch};
+use super::told::{Outcome, Phases};
+use super::watch::{Watched, freshness, recovered_after, watch};
 
+/// After the rate has fallen it has recovered when no message is older than it was before, times this.
+const RECOVERED_FACTOR: u64 = 2;
 const ASSIGNED_WITHIN: Duration = Duration::from_mins(1);
 const END_WITHIN: Duration = Duration::from_secs(40);
 /// How long pumphouse may take for what is left when the feed is over.
@@ -32,6 +35,8 @@ pub struct Plot {
     pub habit: Habit,
     /// How long that one may go on.
     pub naive_within: Duration,
+    /// Further words for `pumphouse run`.
+    pub run_with: &'static [&'static str],
 }
 
 impl Plot {
@@ -87,6 +92,17 @@ pub fn naive(
     })
 }
 
+/// What there is to tell of pumphouse.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The feed.
+    pub tape: Tape,
+    /// The table and the group.
+    pub watched: Watched,
+    /// What its log says of the valve.
+    pub valve: Vec<String>,
+}
+
 /// Lets pumphouse have the feed.
 ///
 /// # Errors
@@ -98,8 +114,8 @@ pub fn pumphouse(
     config: &Path,
     stall: &mut Stall,
     say: &mut dyn FnMut(&str),
-) -> Result<(Tape, Watched), Failure> {
-    let mut worker = stage.worker(config);
+) -> Result<Ran, Failure> {
+    let mut worker = stage.worker(config).with(plot.run_with);
     worker.start()?;
     let assigned = || Ok(worker.has_said("partitions assigned").then_some(()));
     wait_for("pumphouse's assignment", ASSIGNED_WITHIN, assigned, || worker.last_words())?;
@@ -125,7 +141,46 @@ pub fn pumphouse(
     })?;
     worker.ask_to_end()?;
     wait_for("pumphouse's end", END_WITHIN, || Ok(worker.ended()?), || "it still runs".to_owned())?;
-    Ok((tape, watched))
+    let valve = worker.lines_with(" valve ").iter().map(|line| turned(line)).collect();
+    Ok(Ran { tape, watched, valve })
+}
+
+/// What the table got: every row of a part that an insert made: what was refused made none, and what was left out as known neither.
+///
+/// # Errors
+/// When the server does not answer.
+pub fn outcome(stage: &Stage, name: &str, read: u64, watched: &Watched) -> Result<Outcome, Failure> {
+    stage.query("SYSTEM FLUSH LOGS")?;
+    let written = stage.number(&format!(
+        "SELECT sum(rows) FROM system.part_log WHERE event_type = 'NewPart' AND error = 0 \
+         AND database = '{DATABASE}' AND `table` = '{name}'"
+    ))?;
+    let (fullest, total) = watched.most();
+    let last = watched.looks.last().copied().unwrap_or_default();
+    let missing = read.saturating_sub(written);
+    Ok(Outcome { read, written, lost: missing, refused: last.refused, delayed: last.delayed, fullest, total })
+}
+
+/// The freshness before the second leg of a schedule, from there to the `calm` one, and after that.
+#[must_use]
+pub fn phases(schedule: &Schedule, calm: usize, ages: &[(Duration, Option<Duration>)]) -> Phases {
+    let [peak, calm] = [schedule.begins(1), schedule.begins(calm)];
+    let before = freshness(ages, Duration::ZERO, peak);
+    let bound = before.map(|before| Duration::from_millis(before.p99 * RECOVERED_FACTOR));
+    let recovered = bound.and_then(|bound| recovered_after(ages, calm, bound));
+    Phases {
+        before,
+        during: freshness(ages, peak, calm),
+        after: recovered.and_then(|after| freshness(ages, calm + after, schedule.lasts())),
+        recovered_after: recovered.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// A line of the log, without what is the same in all of them.
+fn turned(line: &str) -> String {
+    let line = line.replace("  INFO ", " ").replace("  WARN ", " ");
+    let words = line.split_whitespace().skip(1).filter(|word| !word.starts_with("stream="));
+    words.collect::<Vec<_>>().join(" ").chars().take(150).collect()
 }
 
 /// Whatever happens, nobody goes on writing.

@@ -15,7 +15,7 @@ use super::naive::{Habit, Tally};
 use super::session::{self, Plot, Stall};
 use super::states::{DAYS, Final, PARTITIONS, State, States};
 use super::told::{Outcome, Phases, table, verdict};
-use super::watch::{Look, Watched, freshness, recovered_after};
+use super::watch::Look;
 use crate::embedded::clickhouse::Merges;
 
 /// The finding that a batch touches too many table partitions.
@@ -26,8 +26,8 @@ const SEED: u64 = 1;
 const DELAY_AT: u64 = 30;
 const REFUSE_AT: u64 = 50;
 const REFUSE_TOTAL_AT: u64 = 1_000;
-/// After the rate has fallen it has recovered when no message is older than it was before, times this.
-const RECOVERED_FACTOR: u64 = 2;
+/// The leg after the one with the highest rate.
+const CALM_LEG: usize = 2;
 
 /// A finding of `pumphouse check`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub struct Report {
     pub foretold: Vec<Foretold>,
     /// pumphouse's freshness.
     pub freshness: Phases,
+    /// What its valve did.
+    pub valve: Vec<String>,
     /// Parts each second, under pumphouse.
     pub looks: Vec<Look>,
     /// What does not hold; empty where all does.
@@ -92,7 +94,7 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     let naive_state = feed.final_state(&read);
     let naive_wrong = differing(&naive_state, &final_state(&stage, "naive_states")?);
     let naive_tally = tallies.into_iter().fold(Tally::default(), Tally::and);
-    let naive = outcome(&stage, "naive_states", naive_tally.read, &naive_watched)?;
+    let naive = session::outcome(&stage, "naive_states", naive_tally.read, &naive_watched)?;
     stage.query(&format!("DROP TABLE {full_name} SYNC"))?;
 
     say("pumphouse on the same feed");
@@ -102,21 +104,22 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     let foretold = foretell(&stage, &config, &plot)?;
     let mut feed = States::new(SEED);
     let mut stall = stall(&plot, &format!("{DATABASE}.{}", plot.name));
-    let (tape, watched) = session::pumphouse(&stage, &plot, &mut feed, &config, &mut stall, say)?;
-    let read: Vec<u64> = tape.written.iter().map(|written| written.len() as u64).collect();
+    let ran = session::pumphouse(&stage, &plot, &mut feed, &config, &mut stall, say)?;
+    let read: Vec<u64> = ran.tape.written.iter().map(|written| written.len() as u64).collect();
     let expected = feed.final_state(&read);
     let mut report = Report {
         seed: SEED,
         naive,
         naive_tally,
         naive_wrong,
-        pumphouse: outcome(&stage, plot.name, tape.messages(), &watched)?,
+        pumphouse: session::outcome(&stage, plot.name, ran.tape.messages(), &ran.watched)?,
         events: expected.len() as u64,
         wrong: differing(&expected, &final_state(&stage, plot.name)?),
         unbalanced: unbalanced(&stage, plot.name, &expected)?,
         foretold,
-        freshness: phases(&plot.schedule, &watched.ages(&tape)),
-        looks: watched.looks,
+        freshness: session::phases(&plot.schedule, CALM_LEG, &ran.watched.ages(&ran.tape)),
+        valve: ran.valve,
+        looks: ran.watched.looks,
         mistakes: Vec::new(),
         holds: false,
     };
@@ -138,6 +141,7 @@ fn plot() -> Plot {
             pause: Duration::from_millis(250),
         },
         naive_within: Duration::from_secs(45),
+        run_with: &[],
     }
 }
 
@@ -181,19 +185,6 @@ streams:
 "#
     );
     stage.write("states.yaml", &text)
-}
-
-/// Every row of a part that an insert made: what was refused made none, and what was left out as known neither.
-fn outcome(stage: &Stage, name: &str, read: u64, watched: &Watched) -> Result<Outcome, Failure> {
-    stage.query("SYSTEM FLUSH LOGS")?;
-    let written = stage.number(&format!(
-        "SELECT sum(rows) FROM system.part_log WHERE event_type = 'NewPart' AND error = 0 \
-         AND database = '{DATABASE}' AND `table` = '{name}'"
-    ))?;
-    let (fullest, total) = watched.most();
-    let last = watched.looks.last().copied().unwrap_or_default();
-    let missing = read.saturating_sub(written);
-    Ok(Outcome { read, written, lost: missing, refused: last.refused, delayed: last.delayed, fullest, total })
 }
 
 /// Asks `check` about the design, under the highest rate of the feed.
@@ -253,19 +244,6 @@ fn unbalanced(stage: &Stage, name: &str, expected: &Final) -> Result<u64, Failur
     Ok((expected.len() - right.len().min(expected.len()) + wrong.len()) as u64)
 }
 
-fn phases(schedule: &Schedule, ages: &[(Duration, Option<Duration>)]) -> Phases {
-    let [peak, calm] = [schedule.begins(1), schedule.begins(2)];
-    let before = freshness(ages, Duration::ZERO, peak);
-    let bound = before.map(|before| Duration::from_millis(before.p99 * RECOVERED_FACTOR));
-    let recovered = bound.and_then(|bound| recovered_after(ages, calm, bound));
-    Phases {
-        before,
-        during: freshness(ages, peak, calm),
-        after: recovered.and_then(|after| freshness(ages, calm + after, schedule.lasts())),
-        recovered_after: recovered.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-    }
-}
-
 fn mistakes(report: &Report) -> Vec<String> {
     let Report { naive, naive_tally, pumphouse, freshness, .. } = report;
     let p99 = |of: Option<super::watch::Freshness>| of.map(|freshness| freshness.p99);
@@ -323,6 +301,10 @@ impl Report {
             writeln!(page, "\n   the server to the naive writer: {words}\n\n   pumphouse check, before it:");
         for Foretold { code, severity, what } in &self.foretold {
             let _ = writeln!(page, "   {severity} {code} {what}");
+        }
+        page.push_str("\n   the valve:\n");
+        for line in &self.valve {
+            let _ = writeln!(page, "   {line}");
         }
         page + "\n" + &verdict(&self.mistakes)
     }

@@ -27,10 +27,11 @@ use std::fmt;
 
 use crate::client::{Client, QueryError};
 use crate::ddl;
-use engine::{Engine, Window};
+use engine::Window;
 use live::{Catalogue, LiveTable, TableName};
 use view_purity::Reach;
 
+pub(crate) use engine::{Engine, effective_setting};
 pub use steady::{Refusing, is_steady};
 
 /// The window that new tables get and that findings propose.
@@ -70,6 +71,8 @@ pub struct Report {
     pub safe_age_seconds: u64,
     /// Whether materialized views hang on the table.
     pub has_views: bool,
+    /// Database and name of each table that views fill from it, directly or through others.
+    pub view_targets: Vec<(String, String)>,
     /// Whether the engine keeps every row, so that asking the table tells what landed.
     pub keeps_every_row: bool,
     /// Whether the table is replicated: then asking it needs `SYSTEM SYNC REPLICA` first.
@@ -136,6 +139,7 @@ pub async fn inspect(
         partition_key: String::new(),
         safe_age_seconds: SAFE_AGE_SECONDS_MAX,
         has_views: false,
+        view_targets: Vec::new(),
         keeps_every_row: false,
         is_replicated: false,
     };
@@ -160,7 +164,10 @@ pub async fn inspect(
         vec![look_at_table(&catalogue, (&table, Role::Table), &sent, &mut report.findings).await?];
     let behind = look_at_views(&catalogue, table, &mut report.findings).await?;
     report.has_views = behind.is_some();
-    windows.extend(behind.unwrap_or_default());
+    for (target, window) in behind.unwrap_or_default() {
+        report.view_targets.push((target.database, target.table));
+        windows.push(window);
+    }
     report.window_entries = windows.iter().map(|window| window.entries).min().unwrap_or_default();
     let shortest = windows.iter().filter_map(|window| window.seconds).min();
     report.safe_age_seconds = shortest.map_or(SAFE_AGE_SECONDS_MAX, |s| (s / 2).min(SAFE_AGE_SECONDS_MAX));
@@ -209,8 +216,8 @@ async fn look_at_views(
     catalogue: &Catalogue<'_>,
     table: LiveTable,
     findings: &mut Vec<Finding>,
-) -> Result<Option<Vec<Window>>, QueryError> {
-    let mut windows = None::<Vec<Window>>;
+) -> Result<Option<Vec<(TableName, Window)>>, QueryError> {
+    let mut windows = None::<Vec<_>>;
     let mut seen = BTreeSet::from([table.name()]);
     let mut next: VecDeque<_> = table.dependents().into();
     while let Some(name) = next.pop_front() {
@@ -233,7 +240,8 @@ async fn look_at_views(
             continue;
         }
         let sent = catalogue.columns(&name).await?.into_iter().map(|column| column.name).collect();
-        windows.push(look_at_table(catalogue, (&target, Role::Target), &sent, findings).await?);
+        let window = look_at_table(catalogue, (&target, Role::Target), &sent, findings).await?;
+        windows.push((target.name(), window));
         findings.extend(impure_view(&view, &target, &catalogue.impure_functions));
     }
     Ok(windows)

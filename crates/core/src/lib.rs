@@ -5,6 +5,7 @@
 //!  Assigned, Fetched, Committed, Inserted, … ─► Pump::step ─► Commit, Seal, Insert, Rebuild, Halt, …
 //!                                                  │
 //!   offset ─► batch (when it closes) ─► claim (what is written first) ─► token (what ClickHouse remembers)
+//!     valve (how large, how often)
 //!             lane (one partition's life) ─► ledger (after a crash) ─► verdict (after a failure)
 //!                                                                       ─► isolation (of refused rows)
 //! ```
@@ -26,6 +27,7 @@ pub mod pump;
 pub mod replay;
 pub mod schema;
 pub mod token;
+pub mod valve;
 pub mod verdict;
 pub mod whole;
 pub mod window;

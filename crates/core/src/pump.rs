@@ -19,6 +19,7 @@
 //! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
 //! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
 //! | any but committing | revoking | release, after an insert had its time |
+//! | any | pressure | nothing at once: the valve says when the next batch may be made ([`crate::valve`]) |
 //! | any | lost | forget everything |
 
 mod assignment;
@@ -42,6 +43,7 @@ use crate::isolation::Isolation;
 use crate::lane::{Owned, Stage};
 use crate::moment::{Moment, Time};
 use crate::offset::{Offset, Partition};
+use crate::valve::{Law, Opening, Valve, ValvePolicy};
 use crate::verdict::Halt;
 
 /// Kept between the last moment an insert may start and the moment its token may be forgotten.
@@ -69,6 +71,8 @@ pub struct Policy {
     pub safe_age: Duration,
     /// What is done about records that Kafka deleted before they were read.
     pub gaps: GapPolicy,
+    /// How batches follow the pressure of parts.
+    pub valve: ValvePolicy,
 }
 
 /// One lane's pump.
@@ -86,6 +90,7 @@ pub struct Pump {
     stopped: bool,
     /// Rows of a batch for now, after one held more refused rows than a claim can name.
     rows_max: Option<u64>,
+    valve: Valve,
 }
 
 /// What the lane is doing with Kafka or ClickHouse.
@@ -210,6 +215,13 @@ struct Revoking {
     until: Time,
 }
 
+impl Policy {
+    /// What the valve goes by.
+    pub(crate) fn law(&self) -> Law {
+        Law { freshness: self.batch.freshness, policy: self.valve }
+    }
+}
+
 impl Pump {
     /// A lane that owns nothing yet.
     #[must_use]
@@ -225,6 +237,7 @@ impl Pump {
             commits: 0,
             stopped: false,
             rows_max: None,
+            valve: Valve::default(),
         }
     }
 
@@ -258,6 +271,7 @@ impl Pump {
             Input::InsertSuspect(batch, table) => self.insert_suspect(batch, table, moment, out),
             Input::Isolated(batch, table, found) => self.isolated((batch, table), found, moment, out),
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
+            Input::Pressure(tables) => self.valve.read(&self.policy.law(), moment, &tables),
             Input::Drain(until) => self.begin_drain(until, out),
             Input::Tick => {}
         }
@@ -276,6 +290,7 @@ impl Pump {
             && !self.stopped
             && self.drain.is_none()
             && self.gaps.is_empty()
+            && !self.valve.is_shut()
             && self.held_bytes() < self.policy.memory
             && self.open.has_room(partition, &self.batch_policy())
     }
@@ -303,7 +318,13 @@ impl Pump {
         self.in_flight().is_some_and(|in_flight| in_flight.claim.id == batch)
     }
 
-    /// Whether the lane takes no more records because of its memory limit or a full batch.
+    /// How far the lane's valve is open.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        self.valve.opening(&self.policy.law())
+    }
+
+    /// Whether the lane takes no more records because of its memory limit, a full batch or a shut valve.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         let fetching = self.owned.iter().filter(|(_, owned)| owned.stage == Stage::Fetching);
@@ -321,7 +342,7 @@ impl Pump {
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
         let work = match &self.work {
-            Work::Idle => self.open.closes_at(&self.policy.batch),
+            Work::Idle => self.closes_at(),
             Work::Inserting(InFlight { isolating, .. }) if *isolating != Isolating::No => None,
             Work::Committing { again_at, .. } => *again_at,
             Work::Inserting(in_flight) => {
@@ -332,7 +353,7 @@ impl Pump {
             Work::Recovering(..) | Work::Asking(_) => None,
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
-        [work, revoking, self.drain].into_iter().flatten().min()
+        [work, revoking, self.drain, self.valve.tries_at()].into_iter().flatten().min()
     }
 
     /// Does what has become possible: releases, starts the next work, repeats what waited.
@@ -343,6 +364,7 @@ impl Pump {
         if self.drain.is_some_and(|until| moment.now >= until) {
             return self.leave(out);
         }
+        self.valve.tick(&self.policy.law(), moment);
         self.repeat_what_waited(moment, out);
         self.survey_when_due(moment, out);
         self.repeat_report(moment, out);
@@ -365,6 +387,18 @@ impl Pump {
             (None, Some(_)) => self.leave(out),
             (None, None) => {}
         }
+    }
+
+    /// When the open batch closes by its age or by being full, as far as the valve lets it.
+    fn closes_at(&self) -> Option<Time> {
+        let policy = self.batch_policy();
+        let by_age = self.open.closes_at(&policy)?;
+        let filled = self.open.filled();
+        if filled.rows == 0 {
+            return Some(by_age);
+        }
+        let is_full = filled.rows >= policy.rows || filled.bytes >= policy.bytes;
+        Some(self.valve.holds_until(if is_full { Time::default() } else { by_age }))
     }
 
     fn commit(

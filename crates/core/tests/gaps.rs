@@ -10,6 +10,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, TableId};
+use pumphouse_core::valve::ValvePolicy;
 use pumphouse_core::verdict::{Halt, Refusal};
 
 const HERE: Partition = Partition(0);
@@ -26,6 +27,7 @@ fn pump(gaps: GapPolicy) -> Pump {
         insert_timeout: Duration::from_secs(1),
         safe_age: Duration::from_mins(30),
         gaps,
+        valve: ValvePolicy::default(),
     })
 }
 

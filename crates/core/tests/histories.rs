@@ -18,6 +18,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, Survey, TableId};
+use pumphouse_core::valve::ValvePolicy;
 use pumphouse_core::verdict::{Halt, Refusal};
 use table::{Insert, Landing, Place, Tables};
 
@@ -84,6 +85,7 @@ fn policy() -> Policy {
         insert_timeout: Duration::from_secs(1),
         safe_age: Duration::from_secs(16),
         gaps: GapPolicy::Report,
+        valve: ValvePolicy::default(),
     }
 }
 

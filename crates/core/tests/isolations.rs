@@ -16,6 +16,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, OrderId, Policy, Pump, TableId};
+use pumphouse_core::valve::ValvePolicy;
 use pumphouse_core::verdict::{Halt, Refusal};
 
 const PARTITIONS: u32 = 3;
@@ -109,6 +110,7 @@ impl World {
             insert_timeout: Duration::from_secs(1),
             safe_age: Duration::from_mins(50_000),
             gaps: GapPolicy::Halt,
+            valve: ValvePolicy::default(),
         })
     }
 

@@ -10,6 +10,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Policy, Pump};
+use pumphouse_core::valve::ValvePolicy;
 
 const PARTITION: Partition = Partition(0);
 
@@ -24,6 +25,7 @@ fn pump() -> Pump {
         insert_timeout: Duration::from_secs(1),
         safe_age: Duration::from_mins(30),
         gaps: GapPolicy::Report,
+        valve: ValvePolicy::default(),
     })
 }
 

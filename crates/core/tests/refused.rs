@@ -11,6 +11,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitId, Effect, Input, Policy, Pump, TableId};
+use pumphouse_core::valve::ValvePolicy;
 use pumphouse_core::verdict::{Halt, Refusal};
 
 const HERE: Partition = Partition(0);
@@ -40,6 +41,7 @@ impl Lane {
             insert_timeout: Duration::from_secs(1),
             safe_age: Duration::from_mins(30),
             gaps,
+            valve: ValvePolicy::default(),
         });
         let mut lane = Self { pump, now: 1_000 };
         let metadata = Some(Metadata::origin(Offset(0), ServerTime(0)));

@@ -1,11 +1,14 @@
 //! How pumphouse speaks to its operator: the form of the log, the name of every event in it, the line a minute.
 //! Decides nothing about when to speak, and never sees the contents of a row or a secret.
 
+mod valve;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 use pumphouse_core::offset::{Partition, Range};
+use pumphouse_core::valve::Opening;
 use tracing::Subscriber;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -15,6 +18,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::settings::LogFormat;
 use crate::fault::{Code, Fault};
+
+pub use valve::{
+    Fullest, FullestTable, Turn, TurnedBy, pressure_known, pressure_unexplained, pressure_unknown,
+    valve_turned,
+};
 
 /// The name of every event in the log. `docs/guide/operating.md` says what each means.
 pub mod event {
@@ -64,6 +72,18 @@ pub mod event {
     pub const PAUSED: &str = "paused";
     /// Partitions are read again.
     pub const RESUMED: &str = "resumed";
+    /// A server can't be asked how loaded the tables are, or not about all of it.
+    pub const PRESSURE_UNKNOWN: &str = "pressure unknown";
+    /// A server can be asked again.
+    pub const PRESSURE_KNOWN: &str = "pressure known again";
+    /// Parts pile up, or the server is short of memory: a lane's batches get older and rarer, or smaller.
+    pub const VALVE_NARROWED: &str = "valve narrowed";
+    /// Batches get younger or larger again.
+    pub const VALVE_WIDENED: &str = "valve widened";
+    /// A lane makes no batches: records wait in Kafka.
+    pub const VALVE_SHUT: &str = "valve shut";
+    /// A lane makes batches again.
+    pub const VALVE_REOPENED: &str = "valve reopened";
     /// The line a minute.
     pub const PROGRESS: &str = "progress";
     /// What was settled a moment ago is not what the table holds.
@@ -154,6 +174,14 @@ pub struct Progress {
     pub rows: u64,
     /// Bytes of open and in-flight batches.
     pub memory_bytes: u64,
+    /// Active parts of the table that comes nearest to a limit, counted as that limit counts them; none while unknown.
+    pub parts: Option<u64>,
+    /// That limit: the number of parts from which on ClickHouse delays or refuses inserts.
+    pub parts_limit: Option<u64>,
+    /// The age at which batches close now, of the lane where it is highest.
+    pub batch_age_ms: u64,
+    /// The valve that is least open.
+    pub valve: ValveState,
     /// Rows that were settled and have been found in their table since the last line, or have not.
     pub audited: u64,
     /// Rows for which the tables could not be asked, since the last line.
@@ -164,10 +192,45 @@ pub struct Progress {
     pub doubled: u64,
 }
 
+/// How far a valve is open, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValveState {
+    /// Batches are as young and as large as the configuration says.
+    #[default]
+    Open,
+    /// They are older, rarer or smaller.
+    Narrowed,
+    /// None are made.
+    Shut,
+}
+
+impl ValveState {
+    /// The word for an opening.
+    #[must_use]
+    pub fn of(opening: Opening) -> Self {
+        match opening {
+            Opening { is_shut: true, .. } => Self::Shut,
+            Opening { level: 0, share: 0, .. } => Self::Open,
+            _ => Self::Narrowed,
+        }
+    }
+}
+
+impl fmt::Display for ValveState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Narrowed => "narrowed",
+            Self::Shut => "shut",
+        })
+    }
+}
+
 /// Logs the line a minute.
 pub fn progress(progress: &Progress) {
     let Progress { rows_per_second, lag, freshness_p50_ms, freshness_p99_ms, dead_letters, .. } = *progress;
     let Progress { filtered, missing, batches, rows, memory_bytes, .. } = *progress;
+    let Progress { parts, parts_limit, batch_age_ms, valve, .. } = *progress;
     let Progress { audited, unaudited, lost, doubled, .. } = *progress;
     tracing::info!(
         stream = %progress.stream,
@@ -181,6 +244,10 @@ pub fn progress(progress: &Progress) {
         batches,
         rows,
         memory_bytes,
+        parts,
+        parts_limit,
+        batch_age_ms,
+        %valve,
         audited,
         unaudited,
         lost,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pumphouse_core::batch::BatchPolicy;
 use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::pump::Policy;
+use pumphouse_core::valve::ValvePolicy;
 
 use crate::chance::Chance;
 use crate::clickhouse::Window;
@@ -93,6 +94,7 @@ impl Setup {
             insert_timeout: Duration::from_millis(self.insert_timeout),
             safe_age: Duration::from_millis(self.safe_age),
             gaps: self.gaps,
+            valve: ValvePolicy::default(),
         }
     }
 }

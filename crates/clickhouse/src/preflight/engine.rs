@@ -1,17 +1,19 @@
 //! What an engine can promise, and how many tokens a table remembers. Reads texts of the catalogue only.
 
+use std::collections::BTreeMap;
+
 use super::live::{Catalogue, LiveTable};
 
 /// An engine, by its name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Engine<'a> {
+pub(crate) struct Engine<'a> {
     /// The name without `Replicated` or `Shared`.
     family: &'a str,
     replicated: bool,
 }
 
 impl<'a> Engine<'a> {
-    pub(super) fn of(name: &'a str) -> Self {
+    pub(crate) fn of(name: &'a str) -> Self {
         match name.strip_prefix("Replicated").or_else(|| name.strip_prefix("Shared")) {
             Some(family) => Self { family, replicated: true },
             None => Self { family: name, replicated: false },
@@ -24,7 +26,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether its tokens live in Keeper.
-    pub(super) fn is_replicated(self) -> bool {
+    pub(crate) fn is_replicated(self) -> bool {
         self.replicated
     }
 
@@ -46,9 +48,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn of(table: &LiveTable, catalogue: &Catalogue<'_>) -> Self {
         let setting = |name: &str| {
-            let own = own_setting(&table.engine_full, name).map(str::to_owned);
-            let value = own.or_else(|| catalogue.table_settings.get(name).cloned());
-            value.and_then(|value| value.parse().ok()).unwrap_or_default()
+            effective_setting(&table.engine_full, &catalogue.table_settings, name).unwrap_or_default()
         };
         if Engine::of(&table.engine).is_replicated() {
             let seconds = setting("replicated_deduplication_window_seconds");
@@ -57,6 +57,16 @@ impl Window {
             Self { entries: setting("non_replicated_deduplication_window"), seconds: None }
         }
     }
+}
+
+/// A whole number that holds for a table: what it was given itself, else the server's default.
+pub(crate) fn effective_setting(
+    engine_full: &str,
+    defaults: &BTreeMap<String, String>,
+    name: &str,
+) -> Option<u64> {
+    let value = own_setting(engine_full, name).or_else(|| defaults.get(name).map(String::as_str));
+    value.and_then(|value| value.parse().ok())
 }
 
 /// A setting that the table itself was given, as `engine_full` ends with them.

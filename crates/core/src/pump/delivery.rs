@@ -34,10 +34,12 @@ impl Pump {
     }
 
     pub(super) fn close_reason(&self, now: Time) -> Option<CloseReason> {
-        match self.drain {
-            Some(_) => (!self.open.is_empty()).then_some(CloseReason::Drain),
-            None => self.open.close_reason(now, &self.batch_policy()),
+        if self.drain.is_some() {
+            // What a shut valve holds back is left to the next owner.
+            return (!self.open.is_empty() && !self.valve.is_shut()).then_some(CloseReason::Drain);
         }
+        let reason = self.open.close_reason(now, &self.batch_policy());
+        reason.filter(|_| self.open.filled().rows == 0 || self.valve.lets_through(now))
     }
 
     /// Closes the open batch and writes its claim; offsets without rows just pass.
@@ -55,6 +57,7 @@ impl Pump {
 
     fn seal(&mut self, reason: CloseReason, moment: &Moment, out: &mut Vec<Effect>) -> InFlight {
         let open: Open = std::mem::take(&mut self.open);
+        self.valve.closed(&self.policy.law(), moment.now, reason);
         let claim = Claim {
             id: BatchId(moment.entropy.max(1)),
             claimed_at: moment.server,
@@ -206,6 +209,7 @@ impl Pump {
         if in_flight.pending.is_empty() {
             let (outcome, held_refused) = (in_flight.outcome, !in_flight.claim.excluded.is_empty());
             self.regain_rows(held_refused);
+            self.valve.landed(&self.policy.law(), moment);
             let next = self.close_reason(moment.now).filter(|_| self.open.filled().rows > 0);
             self.settle(batch, outcome, next.map(|reason| (reason, moment)), out);
         } else if in_flight.isolating != Isolating::No {
@@ -260,11 +264,13 @@ impl Pump {
         moment: &Moment,
         out: &mut Vec<Effect>,
     ) {
+        let law = self.policy.law();
         let Some(in_flight) = self.inserting(batch) else { return };
         let Some(attempt) = in_flight.pending.get_mut(&table) else { return };
         match verdict::on_refusal(refusal, attempt.count, moment.entropy) {
             Verdict::Retry(pause) => {
                 attempt.wait(pause, moment.now);
+                self.valve.refused(&law, moment, refusal);
                 self.act_on_isolation(moment, out);
             }
             Verdict::Isolate => self.isolate(table, moment, out),

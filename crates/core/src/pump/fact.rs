@@ -9,6 +9,7 @@ use crate::isolation::Isolation;
 use crate::lane::Stored;
 use crate::moment::{ServerTime, Time};
 use crate::offset::{Offset, Partition, Range};
+use crate::valve::Pressure;
 use crate::verdict::{Halt, Refusal};
 
 /// One of the targets a batch goes to, a table or the topic of its dead letters, by its place in the policy's list.
@@ -103,6 +104,8 @@ pub enum Input {
         /// The end of the log.
         high: Offset,
     },
+    /// What servers say of the parts of all tables, in the same order each time; nothing where they could not be asked.
+    Pressure(Vec<Pressure>),
     /// Settle what is open, then leave; at the given time leave in any case.
     Drain(Time),
     /// Time passed.

@@ -25,6 +25,7 @@ use crate::isolation::{FRUITLESS_MAX, Isolation, Proof};
 use crate::lane::Stage;
 use crate::moment::{Moment, Time};
 use crate::offset::{Offset, Partition};
+use crate::valve::Opening;
 use crate::verdict::{self, Halt, Refusal};
 
 impl Policy {
@@ -275,7 +276,10 @@ impl Pump {
     /// When a batch closes, for now.
     pub(super) fn batch_policy(&self) -> BatchPolicy {
         let policy = self.policy.batch;
-        BatchPolicy { rows: self.rows_max.unwrap_or(policy.rows).min(policy.rows), ..policy }
+        let Opening { age, share, .. } = self.opening();
+        let (rows, bytes) = ((policy.rows >> share).max(1), (policy.bytes >> share).max(1));
+        let rows = self.rows_max.map_or(rows, |most| most.min(rows));
+        BatchPolicy { freshness: age, rows, bytes }
     }
 
     /// After a batch without refused rows, the next one may be twice as large.

@@ -1,10 +1,11 @@
 //! `pumphouse run`: takes the events of every stream into ClickHouse until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
-use pumphouse_clickhouse::preflight::{self, Expected, Severity};
+use pumphouse_clickhouse::preflight::{self, Severity};
 use pumphouse_core::gap::GapPolicy;
 
 use super::configuration::{ConfigurationFile, read_or_say};
@@ -16,6 +17,7 @@ use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::gaps::gaps_target;
 use crate::sink::mend;
+use crate::sink::tables::{expected, several_servers};
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -130,10 +132,13 @@ pub(super) async fn ready_stream(
     }
     let mut safe_age = Duration::MAX;
     let mut refused = Vec::new();
+    let mut written = BTreeSet::new();
     for target in &mut targets {
         let report = inspect(settings, client, target).await?;
         safe_age = safe_age.min(Duration::from_secs(report.safe_age_seconds));
         target.has_views = report.has_views;
+        written.insert((target.database.clone(), target.table.clone()));
+        written.extend(report.view_targets);
         (target.window, target.partition_key) = (report.window_entries, report.partition_key.clone());
         if !report.keeps_every_row || report.is_replicated {
             // A table that folds rows can't tell, and a replica may not have fetched them yet.
@@ -153,28 +158,11 @@ pub(super) async fn ready_stream(
         let report = inspect(settings, client, &gaps_target()).await?;
         refused.extend(report.findings.into_iter().filter(|finding| finding.severity == Severity::Refuse));
     }
-    Ok((ReadyStream { stream: stream.clone(), targets, safe_age, partitions }, refused))
-}
-
-/// A batch may go to another server only where both hold the same table.
-fn several_servers(target: &Target) -> preflight::Finding {
-    preflight::Finding {
-        code: "PH-0042",
-        severity: Severity::Refuse,
-        what: format!("table {} is not replicated, but several servers are configured", target.name()),
-        why: "what one server has taken the others do not have".to_owned(),
-        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
-    }
+    let written = written.into_iter().collect();
+    Ok((ReadyStream { stream: stream.clone(), targets, written, safe_age, partitions }, refused))
 }
 
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {
-    let expected = Expected {
-        database: &target.database,
-        table: &target.table,
-        columns: &target.columns,
-        settings: &settings.clickhouse.settings,
-        allow_untested_server: settings.clickhouse.allow_untested_server,
-    };
-    let inspected = preflight::inspect(client, 0, &expected).await;
+    let inspected = preflight::inspect(client, 0, &expected(target, &settings.clickhouse)).await;
     inspected.map_err(|error| Fault::new(Code::ClickHouseUnreachable, target.name(), error.to_string()))
 }

@@ -45,6 +45,10 @@ pub(super) const STREAM: &[Key] = &[
     ),
     Key::new("batch", Kind::Section(BATCH), Absent("every key its default"))
         .doc("When a batch closes: at the first limit it reaches."),
+    Key::new("valve", Kind::Section(VALVE), Absent("every key its default")).doc(
+        "What is done when ClickHouse has many parts to merge: batches become older and fewer, and past a limit none \
+         are made and the records wait in Kafka.",
+    ),
     Key::new("dead_letters", Kind::Section(DEAD_LETTERS), Absent("every key its default"))
         .doc("What becomes of records that can't become a row."),
     Key::new("gaps", Kind::Choice(choice(&["report", "halt"])), Is("report"))
@@ -210,6 +214,25 @@ const BATCH: &[Key] = &[
              have.",
         )
         .example("64MiB"),
+];
+
+const VALVE: &[Key] = &[
+    Key::new("batch_age_max", Kind::Duration(10, 3_600_000), Absent("30s, or `batch.freshness` where that is more"))
+        .doc(
+            "The age to which a batch may grow while parts pile up, in steps that double `batch.freshness`; at least \
+             that. It is how late rows may come while ClickHouse merges.",
+        )
+        .example("1m"),
+    Key::new("shut_at_percent", Kind::Number(10, 95), Is("80"))
+        .doc(
+            "The valve shuts at this share of the parts at which ClickHouse refuses inserts, in percent: of \
+             `parts_to_throw_insert` in one table partition, and of `max_parts_in_total` in all of them, of any table or \
+             view's target of the stream.",
+        )
+        .example("60"),
+    Key::new("parts_max", Kind::NumberOrNull(1, 10_000_000), Absent("the server's limits alone"))
+        .doc("Active parts of a table, over all its partitions, at which the valve shuts whatever the server allows.")
+        .example("200000"),
 ];
 
 const DEAD_LETTERS: &[Key] = &[

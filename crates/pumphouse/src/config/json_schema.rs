@@ -71,6 +71,9 @@ fn kind(kind: &Kind) -> Value {
         Kind::Number(least, most) => {
             or_variable(&json!({ "type": "integer", "minimum": least, "maximum": most }))
         }
+        Kind::NumberOrNull(least, most) => {
+            or_variable(&json!({ "type": ["integer", "null"], "minimum": least, "maximum": most }))
+        }
         Kind::Duration(..) => or_variable(&json!({ "type": "string", "pattern": "^[0-9_]+ *(ms|s|m|h|d)$" })),
         Kind::Size(least, most) => json!({
             "anyOf": [

@@ -54,6 +54,8 @@ pub(super) enum Kind {
     Choice(Choice),
     /// A whole number.
     Number(u64, u64),
+    /// A whole number, or `null` for none.
+    NumberOrNull(u64, u64),
     /// A number with `ms`, `s`, `m`, `h` or `d`.
     Duration(u64, u64),
     /// A number of bytes, or one with a unit.
@@ -140,6 +142,7 @@ impl Kind {
             Self::Flag => "`true` or `false`".to_owned(),
             Self::Choice(choice) => one_of(choice.now),
             Self::Number(..) => "a whole number".to_owned(),
+            Self::NumberOrNull(..) => "a whole number, or `null`".to_owned(),
             Self::Duration(..) => "a duration such as `5s`".to_owned(),
             Self::Size(..) => "a size such as `256MiB`".to_owned(),
             Self::Urls => "an address such as `http://localhost:8123`, or a list of them".to_owned(),

@@ -97,6 +97,7 @@ fn value(kind: &Kind) -> String {
         Kind::Named(..) => format!("{}, with the keys below", kind.expected()),
         Kind::WordOr(word, _) => format!("`{word}`, or a map with the keys below"),
         Kind::Number(least, most) => format!("a whole number, {least} to {most}"),
+        Kind::NumberOrNull(least, most) => format!("a whole number, {least} to {most}, or `null`"),
         Kind::Duration(least, most) => {
             format!("a duration, {} to {}", show_duration(*least), show_duration(*most))
         }

@@ -95,6 +95,11 @@ fn stream_json(stream: &Stream) -> Value {
             "rows": stream.batch.rows,
             "bytes": scalar::show_size(stream.batch.bytes.get()),
         },
+        "valve": {
+            "batch_age_max": duration(stream.valve.batch_age_max),
+            "shut_at_percent": stream.valve.shut_at_percent,
+            "parts_max": stream.valve.parts_max,
+        },
         "dead_letters": { "table": stream.dead_letters.table, "topic": stream.dead_letters.topic },
         "gaps": if stream.gaps == GapPolicy::Report { "report" } else { "halt" },
         "lineage": lineage_json(stream),

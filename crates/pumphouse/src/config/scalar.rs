@@ -62,7 +62,9 @@ pub(super) fn not_available(choice: &Choice) -> Wrong {
 }
 
 pub(super) fn number(text: &str, kind: &Kind) -> Result<u64, Wrong> {
-    let Kind::Number(least, most) = *kind else { unreachable!("only numbers are read as numbers") };
+    let (Kind::Number(least, most) | Kind::NumberOrNull(least, most)) = *kind else {
+        unreachable!("only numbers are read as numbers")
+    };
     let number = digits(text).ok_or_else(|| Wrong::new("is not a whole number", ""))?;
     within(number, least, most, |number| number.to_string())
 }

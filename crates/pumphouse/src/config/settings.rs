@@ -142,6 +142,8 @@ pub struct Stream {
     pub tables: Vec<Table>,
     /// When a batch closes.
     pub batch: BatchPolicy,
+    /// What is done when ClickHouse has many parts to merge.
+    pub valve: ValvePolicy,
     /// Where records go that can't become a row.
     pub dead_letters: DeadLetters,
     /// What is done where Kafka deleted records before they were read.
@@ -170,6 +172,7 @@ impl Stream {
             schema: None,
             tables,
             batch,
+            valve: ValvePolicy { batch_age_max: VALVE_AGE, shut_at_percent: 80, parts_max: None },
             dead_letters: DeadLetters { table: true, topic: None },
             gaps: GapPolicy::Report,
             lineage: Some(Lineage { partition, offset, ingested_at, index }),
@@ -354,6 +357,20 @@ pub struct BatchPolicy {
     pub rows: NonZeroU64,
     /// Bytes of decoded columns at which a batch closes.
     pub bytes: NonZeroU64,
+}
+
+/// The default of `valve.batch_age_max`, where batches are not older anyway.
+pub const VALVE_AGE: Duration = Duration::from_secs(30);
+
+/// `streams.<name>.valve:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValvePolicy {
+    /// The age to which a batch may grow; not below `batch.freshness`.
+    pub batch_age_max: Duration,
+    /// The share, in hundredths, of the parts at which ClickHouse refuses inserts.
+    pub shut_at_percent: u8,
+    /// Active parts of a table at which the valve shuts in any case.
+    pub parts_max: Option<NonZeroU64>,
 }
 
 /// Names of the lineage columns.

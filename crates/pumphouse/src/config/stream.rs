@@ -2,6 +2,7 @@
 //! are read in `tables`. Does not know the other streams.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use pumphouse_core::gap::GapPolicy;
 
@@ -10,7 +11,10 @@ use super::declared_stream::STREAM;
 use super::said::{Entry, Said};
 use super::scalar;
 use super::schema_file::{self, Files};
-use super::settings::{BatchPolicy, DeadLetters, JsonSchema, Lineage, Numbers, Stream, Tombstones, Values};
+use super::settings::{
+    BatchPolicy, DeadLetters, JsonSchema, Lineage, Numbers, Stream, Tombstones, VALVE_AGE, Values,
+    ValvePolicy,
+};
 use super::tables::{self, Given};
 use super::walk::{Section, Told, Walk};
 
@@ -44,6 +48,7 @@ pub(super) fn read(entry: &Entry, around: &Around<'_>, walk: &Walk<'_>) -> Optio
     let given = Given { stream: &entry.name, database: &around.database, lineage: names.as_deref() };
     let tables = tables::read(&section, given);
     let batch = section.section("batch").and_then(|batch| batch_policy(&batch, around));
+    let valve = section.section("valve").and_then(|valve| valve_policy(&valve, batch.as_ref()));
     let dead_letters = section.section("dead_letters").and_then(|letters| dead_letters(&letters));
     let gaps = section.choice("gaps");
     Some(Stream {
@@ -55,6 +60,7 @@ pub(super) fn read(entry: &Entry, around: &Around<'_>, walk: &Walk<'_>) -> Optio
         schema: schema.ok()?,
         tables: tables?,
         batch: batch?,
+        valve: valve?,
         dead_letters: dead_letters?,
         gaps: if gaps? == "report" { GapPolicy::Report } else { GapPolicy::Halt },
         lineage: lineage.ok()?,
@@ -159,4 +165,25 @@ fn batch_policy(batch: &Section<'_>, around: &Around<'_>) -> Option<BatchPolicy>
         NonZeroU64::new(bytes)
     });
     Some(BatchPolicy { freshness: freshness?, rows: rows?, bytes: bytes? })
+}
+
+/// A batch that is wrong leaves the age unchecked: its mistake was told.
+fn valve_policy(valve: &Section<'_>, batch: Option<&BatchPolicy>) -> Option<ValvePolicy> {
+    let freshness = batch.map_or(Duration::ZERO, |batch| batch.freshness);
+    let age = if valve.is_set("batch_age_max") {
+        valve.duration("batch_age_max")
+    } else {
+        Some(VALVE_AGE.max(freshness))
+    };
+    if age.is_some_and(|age| age < freshness) {
+        let what = "is less than `batch.freshness`, the age that batches have anyway";
+        valve.wrong("batch_age_max", what, "raise it, or lower `batch.freshness`");
+        return None;
+    }
+    let shut_at_percent = valve.number("shut_at_percent").and_then(|percent| u8::try_from(percent).ok());
+    let parts_max = match valve.node("parts_max").map(|node| &node.said) {
+        None | Some(Said::Nothing) => None,
+        Some(_) => Some(valve.number("parts_max").and_then(NonZeroU64::new)?),
+    };
+    Some(ValvePolicy { batch_age_max: age?, shut_at_percent: shut_at_percent?, parts_max })
 }

@@ -17,6 +17,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump, TableId};
+use pumphouse_core::valve::{Opening, Pressure};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -25,6 +26,7 @@ use super::clock::Clock;
 use super::gaps::Ends;
 use super::isolate::Refused;
 use super::report::LaneReport;
+use super::valve::turned_by;
 use super::{crash, faults, ready};
 use crate::config::settings::{Settings, Stream};
 use crate::decode::{OpenBatch, Sealed};
@@ -33,7 +35,7 @@ use crate::sink::insert::Sink;
 use crate::sink::isolate::Found;
 use crate::sink::payload::Payload;
 use crate::source::kafka::membership::{Event, Membership};
-use crate::telemetry::event;
+use crate::telemetry::{FullestTable, event};
 
 /// Longest sleep while nothing happens; every event wakes the thread earlier.
 const IDLE_PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -68,6 +70,8 @@ pub struct Shared {
     pub member: ClientConfig,
     /// Properties of a reader beside it.
     pub reader: ClientConfig,
+    /// The stream's table that comes nearest to a limit of parts.
+    pub fullest: Arc<FullestTable>,
     /// How long a claimed batch may take to land once its partitions are asked back.
     pub revoke_wait: Duration,
 }
@@ -92,6 +96,8 @@ pub enum Answer {
     Rebuilt(BatchId, Arc<Payload>, Filled, BTreeMap<Partition, Range>),
     /// What was found of the rows that a table refuses.
     Isolated(BatchId, TableId, Box<Found>),
+    /// What servers say of the tables' parts; nothing where that is not known.
+    Pressure(Vec<Pressure>),
     /// What was to answer panicked.
     Broken,
     /// The process wants the lane to settle what is open and leave until then.
@@ -114,6 +120,12 @@ impl Mailbox {
     pub fn send(&self, answer: Answer) {
         // A lane that has ended needs no answers.
         let _ = self.sender.send((self.epoch, answer));
+        self.thread.unpark();
+    }
+
+    /// Delivers what a lane may do without, whatever its membership, and never waits.
+    pub(super) fn offer(&self, answer: Answer) {
+        let _ = self.sender.try_send((self.epoch, answer));
         self.thread.unpark();
     }
 
@@ -190,6 +202,8 @@ pub struct Lane {
     pub(super) first_taken: Partition,
     /// The group asked us to take an assignment without partitions.
     pub(super) nothing_assigned: bool,
+    /// How far the valve was open when it was told last.
+    pub(super) opening: Opening,
     last_failure: (Option<RDKafkaErrorCode>, Time),
     standing_due: Time,
     answers: Receiver<Numbered>,
@@ -212,6 +226,8 @@ impl Lane {
             .map_err(|error| faults::client(&shared.stream, &error))?;
         let cancelled = Arc::default();
         let mailbox = Mailbox { epoch: 1, sender, thread: thread::current(), cancelled };
+        let opening = pump.opening();
+        report.opening(opening);
         Ok(Self {
             shared,
             pump,
@@ -230,6 +246,7 @@ impl Lane {
             distrusted: BTreeSet::new(),
             first_taken: Partition(0),
             nothing_assigned: false,
+            opening,
             last_failure: (None, Time::default()),
             standing_due: Time::default(),
             answers,
@@ -256,7 +273,9 @@ impl Lane {
 
     /// Feeds one fact and carries out what follows.
     pub(super) fn step(&mut self, input: Input) {
+        let by = turned_by(&input);
         let effects = self.pump.step(&self.shared.clock.moment(), input);
+        self.heed_opening(by);
         for effect in effects {
             self.carry_out(effect);
         }
@@ -372,6 +391,7 @@ impl Lane {
             any = true;
             match answer {
                 Answer::Drain(until) => self.step(Input::Drain(until)),
+                Answer::Pressure(tables) => self.step(Input::Pressure(tables)),
                 _ if epoch != self.mailbox.epoch => {}
                 Answer::Broken => self.end = Some(End::Broken),
                 Answer::Fact(input) => self.step(input),

@@ -1,6 +1,7 @@
 //! The process: starts the lanes of every stream, passes signals on, reports, ends with the right code.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use pumphouse_clickhouse::client::{Client, QueryError};
+use pumphouse_clickhouse::pressure::Asked;
 use pumphouse_core::batch::BatchPolicy;
 use pumphouse_core::moment::Time;
 use pumphouse_core::pump::{Policy, Pump};
+use pumphouse_core::valve::ValvePolicy;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc as channel;
@@ -19,6 +22,7 @@ use tokio::sync::mpsc as channel;
 use super::audit::keep_auditing;
 use super::clock::Clock;
 use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
+use super::pressure::{Gauge, keep_reading};
 use super::ready;
 use super::report::{self, LaneReport};
 use crate::audit::lately::{Lately, Tallied};
@@ -30,7 +34,7 @@ use crate::sink::insert::Sink;
 use crate::sink::target::Target;
 use crate::sink::topic::LetterTopic;
 use crate::source::kafka::properties;
-use crate::telemetry::{self, Progress, event};
+use crate::telemetry::{self, FullestTable, Progress, event};
 
 /// How often the progress of each stream is logged.
 const REPORT_EVERY: Duration = Duration::from_mins(1);
@@ -55,6 +59,8 @@ pub struct ReadyStream {
     pub stream: Stream,
     /// Its tables.
     pub targets: Vec<Target>,
+    /// Database and name of every table that its batches end up in, those behind views included; each once.
+    pub written: Vec<(String, String)>,
     /// How long ClickHouse surely remembers a token.
     pub safe_age: Duration,
     /// Partitions of its topic.
@@ -95,26 +101,35 @@ pub async fn run(
     keep_clock(Arc::clone(&clock), client.clone());
     let budgets = Arc::new(Budgets::new(settings.process.processes_max.get().into()));
     let (ended, mut ends) = channel::channel::<(String, End)>(64);
+    // Connections of their own: a slow answer must not keep an insert waiting.
+    let aside = ready::client(&settings.clickhouse)?;
     let mut lanes = Vec::new();
     for ready in streams {
         let name = ready.stream.name.clone();
+        let asked = Asked { tables: ready.written, settings: settings.clickhouse.settings.clone() };
         let sink = sink(&settings, &client, &budgets, (&ready.stream, ready.targets));
         let shared = Arc::new(shared(&settings, &clock, sink, (ready.stream, ready.partitions)));
         let policy = policy(&shared, ready.safe_age);
         let reports: Vec<Arc<LaneReport>> =
             (0..settings.process.lanes.get()).map(|_| Arc::default()).collect();
+        let first = lanes.len();
         for (number, report) in reports.iter().enumerate() {
             let pump = Pump::new(policy.clone());
             lanes.push(start_lane(&shared, (pump, Arc::clone(report)), number, ended.clone())?);
         }
+        keep_reading(Gauge {
+            stream: name.clone(),
+            client: aside.clone(),
+            asked: Arc::new(asked),
+            lanes: lanes[first..].iter().map(|lane: &RunningLane| lane.mailbox.clone()).collect(),
+            fullest: Arc::clone(&shared.fullest),
+        });
         let tallied = Arc::<Tallied>::default();
-        // A connection of its own: a slow answer must not keep an insert waiting.
-        let lately =
-            Lately::of(&settings, ready::client(&settings.clickhouse)?, &shared.stream, &shared.sink.targets);
+        let lately = Lately::of(&settings, aside.clone(), &shared.stream, &shared.sink.targets);
         if let Some(lately) = lately {
             keep_auditing(lately, reports.clone(), Arc::clone(&clock), Arc::clone(&tallied));
         }
-        keep_reporting(name, reports, tallied);
+        keep_reporting(name, reports, (tallied, Arc::clone(&shared.fullest)));
     }
     drop(ended);
     wait_for_end(&settings, &clock, lanes, &mut ends).await
@@ -225,6 +240,7 @@ fn shared(
         settings: Arc::clone(settings),
         stream,
         sink: Arc::new(sink),
+        fullest: Arc::default(),
         clock: Arc::clone(clock),
         runtime: Handle::current(),
     }
@@ -260,6 +276,11 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         insert_timeout: shared.settings.clickhouse.insert_timeout,
         safe_age,
         gaps: stream.gaps,
+        valve: ValvePolicy {
+            batch_age_max: stream.valve.batch_age_max,
+            shut_at_percent: stream.valve.shut_at_percent,
+            parts_max: stream.valve.parts_max.map_or(0, NonZeroU64::get),
+        },
     }
 }
 
@@ -306,13 +327,20 @@ fn keep_clock(clock: Arc<Clock>, client: Client) {
     });
 }
 
-fn keep_reporting(stream: String, lanes: Vec<Arc<LaneReport>>, tallied: Arc<Tallied>) {
+fn keep_reporting(
+    stream: String,
+    lanes: Vec<Arc<LaneReport>>,
+    (tallied, fullest): (Arc<Tallied>, Arc<FullestTable>),
+) {
     tokio::spawn(async move {
         let mut every = tokio::time::interval(REPORT_EVERY);
         every.tick().await;
         loop {
             every.tick().await;
+            let nearest = fullest.get().map(|fullest| fullest.table.nearest());
             telemetry::progress(&Progress {
+                parts: nearest.map(|(parts, _)| parts),
+                parts_limit: nearest.map(|(_, limit)| limit).filter(|limit| *limit > 0),
                 audited: tallied.audited.swap(0, Ordering::Relaxed),
                 unaudited: tallied.unaudited.swap(0, Ordering::Relaxed),
                 lost: tallied.lost.load(Ordering::Relaxed),

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pumphouse_core::moment::Time;
+use pumphouse_core::valve::Opening;
 
 use crate::audit::lately::Settled;
-use crate::telemetry::Progress;
+use crate::telemetry::{Progress, ValveState};
 
 /// Samples of freshness kept between two readings; beyond it every second one is dropped.
 const SAMPLES_MAX: usize = 4096;
@@ -28,6 +29,7 @@ pub struct LaneReport {
     lag: AtomicU64,
     held_bytes: AtomicU64,
     paused: AtomicBool,
+    opening: Mutex<Opening>,
     freshness: Mutex<Vec<(u64, u64)>>,
     settled: Mutex<VecDeque<Settled>>,
 }
@@ -81,6 +83,11 @@ impl LaneReport {
         self.held_bytes.store(held_bytes, Ordering::Relaxed);
     }
 
+    /// Notes how far the lane's valve is open now.
+    pub fn opening(&self, opening: Opening) {
+        *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = opening;
+    }
+
     /// Notes whether the lane is paused; `true` when that is news.
     pub fn pause_changed(&self, paused: bool) -> bool {
         self.paused.swap(paused, Ordering::Relaxed) != paused
@@ -100,6 +107,8 @@ pub fn sum_up(stream: &str, lanes: &[Arc<LaneReport>], span: Duration) -> Progre
         ages.append(&mut lane.freshness.lock().unwrap_or_else(PoisonError::into_inner));
     }
     ages.sort_unstable();
+    let openings = lanes.iter().map(|lane| *lane.opening.lock().unwrap_or_else(PoisonError::into_inner));
+    let oldest = openings.clone().map(|opening| opening.age).max().unwrap_or_default();
     let rows = taken(|lane| &lane.rows);
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
     Progress {
@@ -113,6 +122,8 @@ pub fn sum_up(stream: &str, lanes: &[Arc<LaneReport>], span: Duration) -> Progre
         missing: taken(|lane| &lane.missing),
         batches: taken(|lane| &lane.batches),
         rows,
+        batch_age_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
+        valve: openings.map(ValveState::of).max().unwrap_or_default(),
         memory_bytes: read(|lane| &lane.held_bytes),
         ..Progress::default()
     }
@@ -168,6 +179,23 @@ mod tests {
         assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).lag, Some(12));
         lanes[1].standing(None, 0);
         assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).lag, None);
+    }
+
+    #[test]
+    fn the_lane_whose_valve_is_least_open_stands_for_the_stream() {
+        let lanes = [Arc::<LaneReport>::default(), Arc::default()];
+        let age = Duration::from_secs;
+        lanes[0].opening(Opening { age: age(1), ..Opening::default() });
+        lanes[1].opening(Opening { age: age(1), ..Opening::default() });
+        let told = |lanes| {
+            let progress = sum_up("s", lanes, Duration::from_secs(10));
+            (progress.batch_age_ms, progress.valve)
+        };
+        assert_eq!(told(&lanes), (1_000, ValveState::Open));
+        lanes[1].opening(Opening { level: 2, age: age(4), ..Opening::default() });
+        assert_eq!(told(&lanes), (4_000, ValveState::Narrowed));
+        lanes[0].opening(Opening { level: 1, age: age(2), is_shut: true, ..Opening::default() });
+        assert_eq!(told(&lanes), (4_000, ValveState::Shut));
     }
 
     #[test]

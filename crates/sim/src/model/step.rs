@@ -13,6 +13,7 @@ use pumphouse_core::isolation::{Isolation, Proof};
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, Effect, Input, Outcome, Policy, Pump, Survey, TableId};
+use pumphouse_core::valve::ValvePolicy;
 use pumphouse_core::verdict::Refusal;
 
 use super::Small;
@@ -46,6 +47,7 @@ impl Small {
             insert_timeout: Duration::from_mins(1),
             safe_age: SAFE_AGE,
             gaps: GapPolicy::Report,
+            valve: ValvePolicy::default(),
             letters: u8::from(self.world.refuses.is_some()),
         })
     }

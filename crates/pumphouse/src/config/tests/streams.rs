@@ -1,9 +1,11 @@
 //! What a stream may say of its messages, its tables and their conditions.
 
+use std::num::NonZeroU64;
+
 use serde_json::json;
 
 use super::{file, no_env, one_mistake, read, told};
-use crate::config::settings::{Matches, Numbers, Stream, Tombstones, Values, When};
+use crate::config::settings::{Matches, Numbers, Stream, Tombstones, Values, ValvePolicy, When};
 use crate::config::{parse_with_files, shape_hash};
 
 const HEAD: &str = "clickhouse: { url: \"http://h\", database: web }\nkafka: { brokers: h }\nstreams:\n  events:\n    \
@@ -64,6 +66,37 @@ fn every_key_of_a_stream_means_what_it_says() {
     assert_eq!(stream.dead_letters.topic.as_deref(), Some("events.dead"));
     assert_eq!(stream.lineage.map(|lineage| lineage.index).as_deref(), Some("place"));
     assert_eq!(stream.tables[0].unknown_fields_in.as_deref(), Some("rest"));
+}
+
+#[test]
+fn the_valve_has_defaults_that_fit_any_freshness() {
+    let valve = |keys: &str| {
+        let stream = stream(&format!("columns: {{ ts: DateTime }}\ntable: {{ order_by: ts }}\n{keys}"));
+        let ValvePolicy { batch_age_max, shut_at_percent, parts_max } = stream.valve;
+        (batch_age_max.as_secs(), shut_at_percent, parts_max.map(NonZeroU64::get))
+    };
+    assert_eq!(valve(""), (30, 80, None));
+    assert_eq!(valve("batch: { freshness: 2m }"), (120, 80, None), "batches are that old anyway");
+    assert_eq!(valve("valve: { parts_max: null }"), (30, 80, None));
+    let said = "valve: { batch_age_max: 1m, shut_at_percent: 60, parts_max: 200_000 }";
+    assert_eq!(valve(said), (60, 60, Some(200_000)));
+}
+
+#[test]
+fn a_valve_that_could_not_work_is_a_mistake() {
+    let mistake =
+        |keys: &str| mistake(&format!("columns: {{ ts: DateTime }}\ntable: {{ order_by: ts }}\n{keys}"));
+    for (keys, words) in [
+        ("batch: { freshness: 10s }\nvalve: { batch_age_max: 5s }", "is less than `batch.freshness`"),
+        ("valve: { batch_age_max: 500ms }", "is less than `batch.freshness`"),
+        ("valve: { shut_at_percent: 96 }", "is above the most, 95"),
+        ("valve: { shut_at_percent: 9 }", "is below the least, 10"),
+        ("valve: { parts_max: 0 }", "is below the least, 1"),
+        ("valve: { shut_at: 80 }", "valve.shut_at"),
+    ] {
+        let told = mistake(keys);
+        assert!(told.contains(words), "{keys}: {told}");
+    }
 }
 
 #[test]

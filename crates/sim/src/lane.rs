@@ -8,6 +8,7 @@ use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input};
+use pumphouse_core::valve::Pressure;
 
 use crate::agenda::{Commit, Event, Sender, Who};
 use crate::clickhouse::{Insert, Payload};
@@ -435,6 +436,13 @@ impl World {
         // Behind a gap the pump itself orders it.
         if here && !self.members[index].pump.has_gaps() {
             self.rejoin(index);
+        }
+    }
+
+    pub(crate) fn press(&mut self, who: Who, tables: Vec<Pressure>) {
+        if self.is_alive(who) && self.is_up(who.member) {
+            self.step(who.member, Input::Pressure(tables));
+            self.call(who.member, self.now + 1);
         }
     }
 

@@ -212,6 +212,7 @@ impl World {
             Event::Wake(who) => self.wake(who),
             Event::Tell(who, note) => self.tell(who, note),
             Event::Drain(who) => self.drain(who),
+            Event::Pressure(who, tables) => self.press(who, tables),
             Event::Join(member, client, name, owned) => self.joins(member, client, name, owned),
             Event::Remove(name, why) => self.remove(name, why),
             Event::Expire(who, name) => self.expire(who, name),
@@ -297,6 +298,7 @@ impl World {
             let soon = self.chance.between(0, 20_000);
             let who = self.members[member].who(member);
             self.agenda.put(self.now + soon, Event::Wake(who));
+            self.agenda.put(self.now, Event::Pressure(who, Vec::new()));
         }
         self.arouse();
     }

@@ -258,15 +258,26 @@ fn revoke_wait(settings: &Settings) -> Duration {
     (millis.unwrap_or(REBALANCE_TIME) / 3).min(REVOKE_WAIT_MAX)
 }
 
+/// Bytes of decoded rows that one lane may hold.
+fn lane_memory(settings: &Settings) -> u64 {
+    let (process, streams) = (&settings.process, settings.streams.len().max(1) as u64);
+    process.memory / ROWS_SHARE / u64::from(process.lanes.get()) / streams
+}
+
+/// Bytes at which a batch of the stream closes: what was said, and no more than a lane has memory for.
+#[must_use]
+pub fn batch_bytes(settings: &Settings, stream: &Stream) -> u64 {
+    stream.batch.bytes.get().min(lane_memory(settings) / BATCH_SHARE)
+}
+
 fn policy(shared: &Shared, safe_age: Duration) -> Policy {
-    let (process, stream) = (&shared.settings.process, &shared.stream);
-    let streams = shared.settings.streams.len().max(1) as u64;
-    let memory = process.memory / ROWS_SHARE / u64::from(process.lanes.get()) / streams;
+    let stream = &shared.stream;
+    let memory = lane_memory(&shared.settings);
     Policy {
         batch: BatchPolicy {
             freshness: stream.batch.freshness,
             rows: stream.batch.rows.get(),
-            bytes: stream.batch.bytes.get().min(memory / BATCH_SHARE),
+            bytes: batch_bytes(&shared.settings, stream),
         },
         memory,
         tables: u8::try_from(shared.sink.target_count()).unwrap_or(u8::MAX),

@@ -24,6 +24,7 @@ mod oracle;
 mod outages;
 mod places;
 mod poison;
+mod pressure;
 mod refusals;
 mod servers;
 mod several_tables;

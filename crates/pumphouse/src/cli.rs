@@ -27,7 +27,7 @@ pub enum Command {
     Run(Run),
     /// Create the databases, tables and rollups that are missing
     Apply(Apply),
-    /// Say all that is wrong with a configuration, or what it means
+    /// Say all that is wrong with a configuration, or what it means and what its design will do
     Check(Check),
     /// Compare every settled offset with the rows and dead letters
     Audit(Audit),

@@ -10,23 +10,43 @@
 //!                                  oracle: what has to hold after each of them
 //! ```
 
+#[cfg(feature = "model")]
 pub mod agenda;
+#[cfg(feature = "model")]
 pub mod chance;
+#[cfg(feature = "model")]
 pub mod clickhouse;
+#[cfg(feature = "model")]
 pub mod client;
+#[cfg(feature = "model")]
 pub mod fault;
+#[cfg(feature = "model")]
 pub mod group;
+#[cfg(feature = "model")]
 pub mod member;
+pub mod merges;
+#[cfg(feature = "model")]
 pub mod model;
+#[cfg(feature = "model")]
 pub mod setup;
+#[cfg(feature = "model")]
 pub mod topic;
+#[cfg(feature = "model")]
 pub mod trace;
+#[cfg(feature = "model")]
 pub mod world;
 
+#[cfg(feature = "model")]
 mod coordinator;
+#[cfg(feature = "model")]
 mod inserting;
+#[cfg(feature = "model")]
 mod lane;
+#[cfg(feature = "model")]
 mod oracle;
+#[cfg(feature = "model")]
 mod orders;
+#[cfg(feature = "model")]
 mod weather;
+#[cfg(feature = "model")]
 mod words;

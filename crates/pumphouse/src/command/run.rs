@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
-use pumphouse_clickhouse::preflight::{self, Expected, Severity};
+use pumphouse_clickhouse::preflight::{self, Severity};
 use pumphouse_core::gap::GapPolicy;
 
 use super::configuration::{ConfigurationFile, read_or_say};
@@ -17,6 +17,7 @@ use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::gaps::gaps_target;
 use crate::sink::mend;
+use crate::sink::tables::{expected, several_servers};
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -161,25 +162,7 @@ pub(super) async fn ready_stream(
     Ok((ReadyStream { stream: stream.clone(), targets, written, safe_age, partitions }, refused))
 }
 
-/// A batch may go to another server only where both hold the same table.
-fn several_servers(target: &Target) -> preflight::Finding {
-    preflight::Finding {
-        code: "PH-0042",
-        severity: Severity::Refuse,
-        what: format!("table {} is not replicated, but several servers are configured", target.name()),
-        why: "what one server has taken the others do not have".to_owned(),
-        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
-    }
-}
-
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {
-    let expected = Expected {
-        database: &target.database,
-        table: &target.table,
-        columns: &target.columns,
-        settings: &settings.clickhouse.settings,
-        allow_untested_server: settings.clickhouse.allow_untested_server,
-    };
-    let inspected = preflight::inspect(client, 0, &expected).await;
+    let inspected = preflight::inspect(client, 0, &expected(target, &settings.clickhouse)).await;
     inspected.map_err(|error| Fault::new(Code::ClickHouseUnreachable, target.name(), error.to_string()))
 }

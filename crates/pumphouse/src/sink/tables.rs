@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use pumphouse_clickhouse::ddl::{RollupSpec, TableSpec};
-use pumphouse_clickhouse::preflight::{Expected, WINDOW};
+use pumphouse_clickhouse::preflight::{Expected, Finding, Severity, WINDOW};
 use pumphouse_clickhouse::quote;
 use pumphouse_core::gap::GapPolicy;
 
@@ -115,6 +115,18 @@ pub fn expected<'a>(target: &'a Target, clickhouse: &'a ClickHouse) -> Expected<
         columns: &target.columns,
         settings: &clickhouse.settings,
         allow_untested_server: clickhouse.allow_untested_server,
+    }
+}
+
+/// A batch may go to another server only where both hold the same table.
+#[must_use]
+pub fn several_servers(target: &Target) -> Finding {
+    Finding {
+        code: "PH-0042",
+        severity: Severity::Refuse,
+        what: format!("table {} is not replicated, but several servers are configured", target.name()),
+        why: "what one server has taken the others do not have".to_owned(),
+        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
     }
 }
 

@@ -1,0 +1,147 @@
+//! What Kafka says of its brokers and of a stream's topics, asked once: metadata, settings, where logs begin and end. Judges
+//! nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pumphouse_core::offset::Partition;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::{MetadataBroker, MetadataTopic};
+
+use super::topic::{KafkaFacts, TopicFacts};
+use crate::config::settings::{Settings, Stream};
+use crate::fault::{Code, Fault};
+use crate::source::kafka::{lookup, properties};
+
+/// Limit for one question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The topic in which Kafka keeps offsets.
+const OFFSETS: &str = "__consumer_offsets";
+
+/// A connection for the questions of one stream.
+pub(super) struct Asking {
+    consumer: Arc<BaseConsumer>,
+    admin: AdminClient<DefaultClientContext>,
+    server: String,
+    topic: String,
+    letters: Option<String>,
+}
+
+/// Where the logs of a topic stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Logs {
+    /// Records that were ever written, as far as offsets tell.
+    pub(super) written: u64,
+    /// Records that are there.
+    pub(super) kept: u64,
+    /// Whether older ones were deleted.
+    pub(super) is_cut: bool,
+}
+
+/// What metadata tells of a topic.
+struct Seen {
+    brokers: Vec<i32>,
+    topic: Option<TopicFacts>,
+}
+
+impl Asking {
+    /// Connects to nothing yet.
+    pub(super) fn of(settings: &Settings, stream: &Stream) -> Result<Self, Fault> {
+        let server = format!("Kafka at {}", settings.kafka.brokers);
+        let config = properties::reader(&settings.kafka, stream);
+        let refused = |error: KafkaError| Fault::new(Code::KafkaRefuses, &server, error.to_string());
+        let consumer = Arc::new(config.create::<BaseConsumer>().map_err(refused)?);
+        let admin = config.create().map_err(refused)?;
+        let (topic, letters) = (stream.topic.clone(), stream.dead_letters.topic.clone());
+        Ok(Self { consumer, admin, server, topic, letters })
+    }
+
+    /// Everything that findings go by.
+    pub(super) async fn facts(&self) -> Result<KafkaFacts, Fault> {
+        let (topic, brokers) = self.topic(&self.topic).await?;
+        let letters = match &self.letters {
+            Some(letters) => Some(self.topic(letters).await?.0),
+            None => None,
+        };
+        // Kafka makes it for the first group.
+        let offsets = self.seen(OFFSETS).await?.topic;
+        let offsets = match offsets {
+            Some(seen) => {
+                Some(TopicFacts { settings: self.settings(ResourceSpecifier::Topic(OFFSETS)).await, ..seen })
+            }
+            None => None,
+        };
+        let settings = match brokers.first() {
+            Some(broker) => self.settings(ResourceSpecifier::Broker(*broker)).await,
+            None => BTreeMap::new(),
+        };
+        Ok(KafkaFacts { brokers: brokers.len(), settings, offsets, topic, letters })
+    }
+
+    /// Where the stream's topic stands now.
+    pub(super) async fn logs(&self, partitions: usize) -> Result<Logs, Fault> {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut logs = Logs::default();
+            for partition in (0..partitions).filter_map(|partition| u32::try_from(partition).ok()) {
+                let (low, high) = lookup::watermarks(&*consumer, &topic, Partition(partition))?;
+                logs.written += high.0;
+                logs.kept += high.0.saturating_sub(low.0);
+                logs.is_cut |= low.0 > 0;
+            }
+            Ok(logs)
+        });
+        self.answer(asked.await)
+    }
+
+    /// A topic with its settings, and the brokers; a fault where there is no such topic.
+    async fn topic(&self, name: &str) -> Result<(TopicFacts, Vec<i32>), Fault> {
+        let Seen { brokers, topic } = self.seen(name).await?;
+        let missing =
+            || Fault::new(Code::TopicMissing, &self.server, format!("topic `{name}` does not exist"));
+        let topic = topic.ok_or_else(missing)?;
+        let settings = self.settings(ResourceSpecifier::Topic(name)).await;
+        Ok((TopicFacts { settings, ..topic }, brokers))
+    }
+
+    async fn seen(&self, name: &str) -> Result<Seen, Fault> {
+        let (consumer, name) = (Arc::clone(&self.consumer), name.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = consumer.fetch_metadata(Some(&name), ANSWER_TIMEOUT)?;
+            let brokers = metadata.brokers().iter().map(MetadataBroker::id).collect();
+            let found = metadata.topics().iter().find(|topic| topic.name() == name);
+            let topic = found.map(MetadataTopic::partitions).filter(|partitions| !partitions.is_empty());
+            let topic = topic.map(|partitions| TopicFacts {
+                name: name.clone(),
+                partitions: partitions.len(),
+                copies: partitions
+                    .iter()
+                    .map(|partition| partition.replicas().len())
+                    .min()
+                    .unwrap_or_default(),
+                ..TopicFacts::default()
+            });
+            Ok(Seen { brokers, topic })
+        });
+        self.answer(asked.await)
+    }
+
+    /// The settings in force; none where the user may not see them.
+    async fn settings(&self, of: ResourceSpecifier<'_>) -> BTreeMap<String, String> {
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+        let Ok(described) = self.admin.describe_configs([&of], &options).await else {
+            return BTreeMap::new();
+        };
+        let entries = described.into_iter().flatten().flat_map(|resource| resource.entries);
+        entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()
+    }
+
+    fn answer<T>(&self, asked: Result<Result<T, KafkaError>, tokio::task::JoinError>) -> Result<T, Fault> {
+        let unreachable = |error: String| Fault::new(Code::KafkaUnreachable, &self.server, error);
+        asked.map_err(|error| unreachable(error.to_string()))?.map_err(|error| unreachable(error.to_string()))
+    }
+}

@@ -74,6 +74,7 @@ pub(crate) fn fact(input: &Input) -> String {
         Input::Rebuilt(id, filled) => format!("{} is built again, {} rows", batch(*id), filled.rows),
         Input::Inserted(id, table) => format!("{} is in table {}", batch(*id), table.0),
         Input::InsertUnknown(id, table) => format!("{} may be in table {}", batch(*id), table.0),
+        Input::Strained(refusal) => format!("a server fails an insert: {refusal:?}"),
         Input::InsertRefused(id, table, refusal) => {
             format!("{} is not in table {}: {refusal:?}", batch(*id), table.0)
         }

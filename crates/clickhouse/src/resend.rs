@@ -27,12 +27,12 @@ pub struct Original<'a> {
     pub table: &'a str,
     /// Name and type of each column that inserts send.
     pub columns: &'a [(String, String)],
-    /// Values of columns that may not have their type's default: `(sign, 1)`.
-    pub values: &'a [(String, String)],
     /// The settings that go with each insert.
     pub settings: &'a BTreeMap<String, String>,
     /// Whether rows of the table expire.
     pub has_ttl: bool,
+    /// Whether it has rows: then one of them is sent, which meets its constraints.
+    pub has_rows: bool,
 }
 
 /// What came of it.
@@ -114,17 +114,23 @@ impl Copy<'_> {
         Err(format!("the copy has {third} rows whatever is sent, so it can't tell"))
     }
 
-    /// The query for one row: the defaults of the types, but for the values that were given.
+    /// The query for one row: one of the table's, or the defaults of the types. Numbers are 1: an engine may take no sign 0,
+    /// and keep no sum of 0.
     fn row(&self) -> String {
         let value = |(name, column_type): &(String, String)| {
-            let sent = quote::text(&wire_type::sent_as(column_type));
-            let given = self.original.values.iter().find(|(column, _)| column == name);
-            let value =
-                given.map_or_else(|| format!("defaultValueOfTypeName({sent})"), |(_, value)| value.clone());
-            format!("CAST({value}, {sent}) AS {}", quote::quoted_name(name))
+            let (sent, column) = (quote::text(&wire_type::sent_as(column_type)), quote::quoted_name(name));
+            let is_number = ["Int", "UInt", "Float"].iter().any(|number| column_type.starts_with(number));
+            let value = match (self.original.has_rows, is_number) {
+                (true, _) => column.clone(),
+                (false, true) => "1".to_owned(),
+                (false, false) => format!("defaultValueOfTypeName({})", quote::text(column_type)),
+            };
+            format!("CAST({value}, {sent}) AS {column}")
         };
         let values: Vec<String> = self.original.columns.iter().map(value).collect();
-        format!("SELECT {} FORMAT ArrowStream", values.join(", "))
+        let from = quote::table(self.original.database, self.original.table);
+        let from = if self.original.has_rows { format!(" FROM {from} LIMIT 1") } else { String::new() };
+        format!("SELECT {}{from} FORMAT ArrowStream", values.join(", "))
     }
 
     async fn send(&self, body: &Body, token: &str) -> Result<(), String> {

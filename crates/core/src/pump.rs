@@ -42,7 +42,7 @@ use crate::gap::{GapPolicy, Gaps};
 use crate::isolation::Isolation;
 use crate::lane::{Owned, Stage};
 use crate::moment::{Moment, Time};
-use crate::offset::{Offset, Partition, Range};
+use crate::offset::{Offset, Partition};
 use crate::valve::{Law, Opening, Valve, ValvePolicy};
 use crate::verdict::Halt;
 
@@ -86,8 +86,6 @@ pub struct Pump {
     drain: Option<Time>,
     /// Where the log begins, of partitions that stand before it. While there are any, no records are taken.
     gaps: BTreeMap<Partition, Offset>,
-    /// What retention deleted of a batch that was built again.
-    deleted: Option<(BatchId, BTreeMap<Partition, Range>)>,
     commits: u64,
     stopped: bool,
     /// Rows of a batch for now, after one held more refused rows than a claim can name.
@@ -236,7 +234,6 @@ impl Pump {
             revoking: None,
             drain: None,
             gaps: BTreeMap::new(),
-            deleted: None,
             commits: 0,
             stopped: false,
             rows_max: None,
@@ -259,9 +256,8 @@ impl Pump {
             Input::Committed(id) => self.committed(id, moment, out),
             Input::CommitFailed(id, failure) => self.commit_failed(id, failure, moment, out),
             Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
-            Input::Rebuilt(batch, filled) => self.rebuilt(batch, filled, moment, out),
+            Input::Rebuilt { batch, filled, deleted } => self.rebuilt((batch, filled), deleted, moment, out),
             Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
-            Input::Deleted(batch, ranges) => self.deleted(batch, ranges, out),
             Input::Origins(order, origins) => self.origins_known(order, &origins, out),
             Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
             Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),

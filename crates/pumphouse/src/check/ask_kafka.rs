@@ -101,8 +101,11 @@ impl Asking {
     /// A topic with its settings, and the brokers; a fault where there is no such topic.
     async fn topic(&self, name: &str) -> Result<(TopicFacts, Vec<i32>), Fault> {
         let Seen { brokers, topic } = self.seen(name).await?;
-        let missing =
-            || Fault::new(Code::TopicMissing, &self.server, format!("topic `{name}` does not exist"));
+        let missing = || {
+            Fault::new(Code::TopicMissing, &self.server, format!("topic `{name}` does not exist")).advise(
+                format!("kafka-topics.sh --create --topic {name} --partitions 6 --bootstrap-server …"),
+            )
+        };
         let topic = topic.ok_or_else(missing)?;
         let settings = self.settings(ResourceSpecifier::Topic(name)).await;
         Ok((TopicFacts { settings, ..topic }, brokers))

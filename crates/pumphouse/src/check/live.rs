@@ -254,17 +254,13 @@ async fn tried(
     client: &Client,
     (facts, target): (&TableFacts, &Target),
 ) -> Option<Finding> {
-    let is_collapsing = facts.family().ends_with("CollapsingMergeTree");
-    let sign =
-        facts.arguments().first().filter(|_| is_collapsing).map(|sign| sign.trim_matches('`').to_owned());
-    let values: Vec<(String, String)> = sign.map(|sign| (sign, "1".to_owned())).into_iter().collect();
     let original = Original {
         database: &target.database,
         table: &target.table,
         columns: &target.columns,
-        values: &values,
         settings: &settings.clickhouse.settings,
         has_ttl: facts.ttl.is_some(),
+        has_rows: facts.held.as_ref().is_some_and(|held| held.parts_total > 0),
     };
     let (severity, code, what, mend) = match resend(client, 0, &original).await {
         Resent::Recognised => return None,
@@ -278,7 +274,8 @@ async fn tried(
             Severity::Advice,
             Code::RetryUntried,
             format!("no retry could be tried on a copy of it: {reason}"),
-            "let the user create and drop tables in this database while you check",
+            "nothing has to be done if this is a rule of the table's own; else let the user create and drop tables in \
+             this database while you check",
         ),
     };
     let why = "a retry is what makes exactly once, and only a try shows what the server makes of it";

@@ -395,6 +395,15 @@ pub const WORLDS: &[World] = &[
         ..LEAST
     },
     World {
+        name: "refused row and retention",
+        about: "a table refuses a row, and Kafka deletes a record of the batch while it is looked for and excluded",
+        tables: 2,
+        refuses: Some((1, 0)),
+        faults: Faults { crashes: 1, retentions: 1, ..NO_FAULTS },
+        reaches: &[Seen::Done, Seen::Excluded, Seen::Gap, Seen::Resent],
+        ..LEAST
+    },
+    World {
         name: "long crash",
         about: "a process crashes anywhere while batches follow each other",
         faults: Faults { crashes: 1, ..NO_FAULTS },

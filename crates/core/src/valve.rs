@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::batch::CloseReason;
 use crate::moment::{Moment, Time};
 use crate::verdict::Refusal;
 
@@ -14,6 +15,8 @@ const CALM: u64 = 250;
 const FULL: u64 = 800;
 /// A level is left only when the fullness lies so far below where it begins.
 const MARGIN: u64 = 50;
+/// From this share on the level rises at once, else by one a reading: parts swing with each merge.
+const URGENT: u64 = 600;
 /// Fullness while the server holds inserts back, whatever it says of parts.
 const DELAYED: u64 = 650;
 /// Time between two steps back.
@@ -88,14 +91,25 @@ pub struct Valve {
     /// Until when no step back is made.
     keep_until: Option<Time>,
     shut: Option<Shut>,
-    /// Parts of each table at the reading before: of the fullest partition, and of all.
-    before: Vec<(u64, u64)>,
+    /// Each table at the reading before.
+    before: Vec<Before>,
     /// No batch is made before: the last one is too near, or the valve has opened just now.
     next_batch_at: Option<Time>,
     /// Refusals for too many parts since the last batch landed.
     refusals: u8,
     share: u8,
     landed: u8,
+}
+
+/// Two numbers of parts: of the fullest partition, and of all.
+type Parts = (u64, u64);
+
+/// What is kept of a table between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Before {
+    parts: Parts,
+    /// By how many they had grown since the reading before that.
+    growth: Parts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,7 +150,7 @@ impl Law {
     }
 
     /// How full the table is, in thousandths of the nearest limit, were it to have so many parts.
-    fn fullness(&self, of: &Pressure, (parts, total): (u64, u64)) -> u64 {
+    fn fullness(&self, of: &Pressure, (parts, total): Parts) -> u64 {
         let (shut, shut_total) = self.shuts_at(of);
         let delay = (of.delay_at > 0).then_some(of.delay_at);
         let part = [shut, delay].into_iter().flatten().min().map_or(0, |limit| thousandths(parts, limit));
@@ -149,7 +163,7 @@ impl Law {
     }
 
     /// Whether so many parts are this share of what shuts it, in hundredths, or more.
-    fn reaches(&self, percent: u64, of: &Pressure, (parts, total): (u64, u64)) -> bool {
+    fn reaches(&self, percent: u64, of: &Pressure, (parts, total): Parts) -> bool {
         let (one, all) = self.shuts_at(of);
         let over = |parts: u64, limit: Option<u64>| {
             limit.is_some_and(|limit| parts.saturating_mul(100) >= limit.saturating_mul(percent))
@@ -170,11 +184,11 @@ impl Valve {
         if tables.is_empty() {
             return;
         }
-        self.before = tables.iter().map(|table| (table.parts, table.parts_total)).collect();
         let (mut fullness, mut shuts, mut stays_shut) = (0, false, false);
         for (at, table) in tables.iter().enumerate() {
             let now = (table.parts, table.parts_total);
-            let soon = before.get(at).map_or(now, |before| ahead(*before, now));
+            let (kept, soon) = ahead(before.get(at), now);
+            self.before.push(kept);
             let held_back = if table.delayed > 0 || table.rejected > 0 { DELAYED } else { 0 };
             fullness = fullness.max(law.fullness(table, soon)).max(held_back);
             shuts |= law.reaches(100, table, soon);
@@ -219,9 +233,12 @@ impl Valve {
         }
     }
 
-    /// A batch was closed.
-    pub fn closed(&mut self, law: &Law, now: Time) {
-        self.next_batch_at = (self.level > 0).then(|| now.after(law.age(self.level)));
+    /// A batch was closed. Full ones are as large as they get: keeping them apart makes no fewer parts of the same rows, so
+    /// that is left for when nothing else helps.
+    pub fn closed(&mut self, law: &Law, now: Time, reason: CloseReason) {
+        let is_full = matches!(reason, CloseReason::Rows | CloseReason::Bytes);
+        let apart = self.level > 0 && (!is_full || self.level == law.top());
+        self.next_batch_at = apart.then(|| now.after(law.age(self.level)));
     }
 
     /// Time passed: shut, it opens for a try when nobody tells anything.
@@ -264,12 +281,12 @@ impl Valve {
         }
     }
 
-    /// Up at once, back by one step after a while.
+    /// Up at once where it is urgent, else by one step a reading; back by one step after a while.
     fn settle(&mut self, law: &Law, moment: &Moment, fullness: u64) {
         let level = law.level_of(fullness);
         let rests = self.is_shut() || self.keep_until.is_some_and(|until| moment.now < until);
         if level > self.level {
-            self.level = level;
+            self.level = if fullness >= URGENT { level } else { self.level + 1 };
         } else if self.level > 0 && !rests && fullness + MARGIN < law.begins(self.level) {
             self.level -= 1;
         } else {
@@ -298,9 +315,13 @@ impl Valve {
     }
 }
 
-/// The parts at the reading after `now`, were they to grow as they did since the one `before`.
-fn ahead(before: (u64, u64), now: (u64, u64)) -> (u64, u64) {
-    (now.0 + now.0.saturating_sub(before.0), now.1 + now.1.saturating_sub(before.1))
+/// What is kept of this reading, and the parts at the next one. Growth counts as far as it was there twice: between two
+/// merges every table grows.
+fn ahead(before: Option<&Before>, parts: Parts) -> (Before, Parts) {
+    let Some(before) = before else { return (Before { parts, growth: (0, 0) }, parts) };
+    let growth = (parts.0.saturating_sub(before.parts.0), parts.1.saturating_sub(before.parts.1));
+    let lasting = (growth.0.min(before.growth.0), growth.1.min(before.growth.1));
+    (Before { parts, growth }, (parts.0 + lasting.0, parts.1 + lasting.1))
 }
 
 fn thousandths(of: u64, limit: u64) -> u64 {

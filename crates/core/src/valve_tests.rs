@@ -23,7 +23,7 @@ fn table(parts: u64) -> Pressure {
 /// A valve that has been told so many parts for a while.
 fn told(parts: u64) -> Valve {
     let mut valve = Valve::default();
-    (0..4).for_each(|reading| valve.read(&law(), &at(reading * 3), &[table(parts)]));
+    (0..12).for_each(|reading| valve.read(&law(), &at(reading * 3), &[table(parts)]));
     valve
 }
 
@@ -37,20 +37,40 @@ fn the_age_of_a_batch_grows_with_the_parts_up_to_its_limit() {
 }
 
 #[test]
-fn parts_that_grow_count_as_if_they_had_grown_once_more() {
-    let mut valve = told(100);
-    valve.read(&law(), &at(12), &[table(455)]);
-    assert_eq!(valve.opening(&law()).level, 5, "by the next reading there may be 810");
-    let mut valve = told(1_000);
-    valve.read(&law(), &at(12), &[table(1_700)]);
-    assert!(valve.is_shut(), "by the next reading there may be 2,400");
+fn parts_that_grow_twice_count_as_if_they_had_grown_once_more() {
+    let level = |readings: [u64; 3]| {
+        let mut valve = told(0);
+        (12..)
+            .zip(readings)
+            .for_each(|(reading, parts)| valve.read(&law(), &at(reading * 3), &[table(parts)]));
+        (valve.opening(&law()).level, valve.is_shut())
+    };
+    assert_eq!(level([0, 455, 455]), (1, false), "grown once, and not again");
+    assert_eq!(level([0, 300, 600]), (5, false), "by the next reading there may be 900");
+    assert_eq!(level([0, 900, 1_700]), (5, true), "by the next reading there may be 2,500");
+    assert_eq!(level([900, 0, 1_700]), (5, false), "grown once");
+}
+
+#[test]
+fn the_level_rises_by_one_a_reading_until_it_is_urgent() {
+    let mut valve = Valve::default();
+    let mut seconds = 0;
+    let mut levels = |parts: u64| {
+        seconds += 3;
+        valve.read(&law(), &at(seconds), &[table(parts)]);
+        valve.opening(&law()).level
+    };
+    assert_eq!([590, 590, 590, 590].map(&mut levels), [1, 2, 3, 3]);
+    let mut valve = Valve::default();
+    valve.read(&law(), &at(0), &[table(800)]);
+    assert_eq!(valve.opening(&law()).level, 5);
 }
 
 #[test]
 fn the_lower_of_two_limits_counts_and_one_that_is_not_there_does_not() {
     let level = |table: Pressure| {
         let mut valve = Valve::default();
-        valve.read(&law(), &at(0), &[table]);
+        (0..6).for_each(|_| valve.read(&law(), &at(0), &[table]));
         (valve.opening(&law()).level, valve.is_shut())
     };
     assert_eq!(
@@ -81,8 +101,8 @@ fn an_absolute_number_of_parts_shuts_it() {
 #[test]
 fn the_fullest_of_several_tables_counts() {
     let mut valve = Valve::default();
-    valve.read(&law(), &at(0), &[table(1), table(470), table(3)]);
-    assert_eq!(valve.opening(&law()).level, 2);
+    valve.read(&law(), &at(0), &[table(1), table(690), table(3)]);
+    assert_eq!(valve.opening(&law()).level, 4);
 }
 
 #[test]
@@ -98,8 +118,8 @@ fn inserts_that_are_held_back_count_whatever_the_parts_are() {
 fn it_steps_back_one_level_in_ten_seconds_and_not_at_the_edge() {
     let mut valve = told(800);
     assert_eq!(valve.opening(&law()).level, 5);
-    let mut levels = Vec::new();
-    for seconds in (9..80).step_by(3) {
+    let mut levels = vec![5];
+    for seconds in (36..120).step_by(3) {
         valve.read(&law(), &at(seconds), &[table(10)]);
         levels.push(valve.opening(&law()).level);
     }
@@ -107,14 +127,14 @@ fn it_steps_back_one_level_in_ten_seconds_and_not_at_the_edge() {
     assert_eq!(levels, [5, 4, 3, 2, 1, 0]);
 
     let mut valve = told(800);
-    (12..200).for_each(|seconds| valve.read(&law(), &at(seconds), &[table(755)]));
+    (36..200).for_each(|seconds| valve.read(&law(), &at(seconds), &[table(755)]));
     assert_eq!(valve.opening(&law()).level, 5, "four in a thousand below where the level begins");
 }
 
 #[test]
 fn shut_it_opens_at_three_quarters_of_what_shut_it_and_at_the_oldest_age() {
     let mut valve = told(2_400);
-    let mut seconds = 12;
+    let mut seconds = 36;
     let mut read = |valve: &mut Valve, parts: u64| {
         seconds += 3;
         valve.read(&law(), &at(seconds), &[table(parts)]);
@@ -130,24 +150,36 @@ fn shut_it_opens_at_three_quarters_of_what_shut_it_and_at_the_oldest_age() {
 fn lanes_that_open_at_one_moment_begin_at_different_ones() {
     let begins = |entropy: u128| {
         let mut valve = told(2_400);
-        valve.read(&law(), &Moment { entropy, ..at(20) }, &[table(1)]);
+        valve.read(&law(), &Moment { entropy, ..at(40) }, &[table(1)]);
         valve.holds_until(Time(0))
     };
     let all: std::collections::BTreeSet<Time> = (0..64).map(|lane| begins(lane * 7_919)).collect();
     assert_eq!(all.len(), 64);
-    assert!(all.iter().all(|at| (20_000..50_000).contains(&at.0)), "within the age");
+    assert!(all.iter().all(|at| (40_000..70_000).contains(&at.0)), "within the age");
 }
 
 #[test]
 fn between_two_batches_lies_their_age_once_the_valve_is_narrow() {
     let mut valve = told(100);
-    valve.closed(&law(), Time(50_000));
+    valve.closed(&law(), Time(50_000), CloseReason::Age);
     assert!(valve.lets_through(Time(50_000)), "wide open");
     let mut valve = told(580);
-    valve.closed(&law(), Time(50_000));
+    valve.closed(&law(), Time(50_000), CloseReason::Age);
     assert!(!valve.lets_through(Time(57_999)) && valve.lets_through(Time(58_000)));
     assert_eq!(valve.holds_until(Time(51_000)), Time(58_000));
     assert_eq!(valve.holds_until(Time(59_000)), Time(59_000));
+}
+
+#[test]
+fn full_batches_are_kept_apart_only_at_the_top_level() {
+    for reason in [CloseReason::Rows, CloseReason::Bytes] {
+        let mut valve = told(799);
+        valve.closed(&law(), Time(50_000), reason);
+        assert!(valve.lets_through(Time(50_000)), "no fewer parts by that");
+        let mut valve = told(800);
+        valve.closed(&law(), Time(50_000), reason);
+        assert!(!valve.lets_through(Time(79_999)) && valve.lets_through(Time(80_000)));
+    }
 }
 
 #[test]
@@ -155,7 +187,7 @@ fn a_reading_that_fails_changes_nothing() {
     for parts in [0, 580, 2_400] {
         let mut valve = told(parts);
         let before = valve.opening(&law());
-        (12..60).for_each(|seconds| valve.read(&law(), &at(seconds), &[]));
+        (36..60).for_each(|seconds| valve.read(&law(), &at(seconds), &[]));
         assert_eq!(valve.opening(&law()), before);
     }
 }
@@ -185,7 +217,7 @@ fn a_batch_that_lands_opens_it_where_no_reading_says_more() {
     valve.landed(&law(), &at(1));
     assert!(!valve.is_shut());
     let mut valve = told(2_400);
-    valve.landed(&law(), &at(13));
+    valve.landed(&law(), &at(37));
     assert!(valve.is_shut(), "what was under way says nothing of what comes");
 }
 

@@ -85,19 +85,30 @@ fn sealed(effects: &[Effect]) -> bool {
 }
 
 #[test]
-fn a_narrow_valve_makes_batches_older_and_keeps_full_ones_apart() {
+fn a_narrow_valve_makes_batches_older_and_keeps_them_apart() {
     let mut lane = Lane::new();
-    lane.tell(0, 470);
+    lane.tell(0, 690);
     lane.fetch(10, 5);
-    assert_eq!(lane.pump.wake_at(), Some(Time(4_010)), "4 s instead of 1 s");
-    assert!(!sealed(&lane.pump.step(&at(4_009), Input::Tick)));
-    let effects = lane.pump.step(&at(4_010), Input::Tick);
-    let batch = lane.claim(4_020, &effects);
-    lane.fetch(4_030, 100);
+    assert_eq!(lane.pump.wake_at(), Some(Time(16_010)), "16 s instead of 1 s");
+    assert!(!sealed(&lane.pump.step(&at(16_009), Input::Tick)));
+    let effects = lane.pump.step(&at(16_010), Input::Tick);
+    let batch = lane.claim(16_020, &effects);
+    lane.fetch(16_030, 100);
     assert!(!lane.pump.wants(HERE), "a full batch");
-    assert!(!sealed(&lane.land(4_100, batch)));
-    assert_eq!(lane.pump.wake_at(), Some(Time(8_010)), "4 s after the last one");
-    assert!(sealed(&lane.pump.step(&at(8_010), Input::Tick)));
+    assert!(!sealed(&lane.land(16_100, batch)));
+    assert_eq!(lane.pump.wake_at(), Some(Time(32_010)), "16 s after the last one");
+    assert!(sealed(&lane.pump.step(&at(32_010), Input::Tick)));
+}
+
+#[test]
+fn full_batches_follow_each_other_through_a_narrow_valve() {
+    let mut lane = Lane::new();
+    lane.tell(0, 690);
+    let effects = lane.fetch(10, 100);
+    let batch = lane.claim(20, &effects);
+    lane.fetch(30, 100);
+    let effects = lane.pump.step(&at(40), Input::Inserted(batch, TableId(0)));
+    assert!(sealed(&effects), "older they would be no larger: {effects:?}");
 }
 
 #[test]

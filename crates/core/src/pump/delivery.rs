@@ -57,7 +57,7 @@ impl Pump {
 
     fn seal(&mut self, reason: CloseReason, moment: &Moment, out: &mut Vec<Effect>) -> InFlight {
         let open: Open = std::mem::take(&mut self.open);
-        self.valve.closed(&self.policy.law(), moment.now);
+        self.valve.closed(&self.policy.law(), moment.now, reason);
         let claim = Claim {
             id: BatchId(moment.entropy.max(1)),
             claimed_at: moment.server,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pumphouse_core::batch::CloseReason;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::valve::{Law, Opening, Pressure, Valve, ValvePolicy};
 use pumphouse_core::verdict::{Refusal, Verdict, on_refusal};
@@ -92,7 +93,8 @@ impl Lane {
         self.flight = Some(flight);
         (self.first, self.opened_at) = (self.taken, None);
         if let Some(law) = self.law() {
-            self.valve.closed(&law, now);
+            let reason = if is_full { CloseReason::Rows } else { CloseReason::Age };
+            self.valve.closed(&law, now, reason);
         }
         self.flight
     }

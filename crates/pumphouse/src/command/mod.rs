@@ -13,5 +13,6 @@ pub mod incident;
 pub mod internal;
 pub mod produce;
 pub mod run;
+pub mod simulate;
 
 mod servers;

@@ -19,7 +19,7 @@
 //! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
 //! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
 //! | any but committing | revoking | release, after an insert had its time |
-//! | any | pressure | nothing at once: the valve says when the next batch may be made ([`crate::valve`]) |
+//! | any | pressure, strained | nothing at once: the valve says when the next batch may be made ([`crate::valve`]) |
 //! | any | lost | forget everything |
 
 mod assignment;
@@ -271,6 +271,7 @@ impl Pump {
             Input::InsertSuspect(batch, table) => self.insert_suspect(batch, table, moment, out),
             Input::Isolated(batch, table, found) => self.isolated((batch, table), found, moment, out),
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
+            Input::Strained(refusal) => self.valve.refused(&self.policy.law(), moment, refusal),
             Input::Pressure(tables) => self.valve.read(&self.policy.law(), moment, &tables),
             Input::Drain(until) => self.begin_drain(until, out),
             Input::Tick => {}

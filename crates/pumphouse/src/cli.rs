@@ -11,6 +11,7 @@ use crate::command::explain::Explain;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
 use crate::command::settings::TableSettings;
+use crate::command::simulate::Simulate;
 
 /// Events from Kafka into ClickHouse, each one exactly once
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ pub enum Command {
     Apply(Apply),
     /// Say all that is wrong with a configuration, or what it means and what its design will do
     Check(Check),
+    /// Say what parts and merges do at a rate, and at which rate it breaks, without touching any server
+    Simulate(Simulate),
     /// Compare every settled offset with the rows and dead letters
     Audit(Audit),
     /// Look at dead letters, and make rows of them after a fix

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run().map(ExitCode::from),
         Command::Apply(apply) => apply.run().map(ExitCode::from),
         Command::Check(check) => check.run().map(ExitCode::from),
+        Command::Simulate(simulate) => simulate.run().map(ExitCode::from),
         Command::Audit(audit) => audit.run().map(ExitCode::from),
         Command::Dead(dead) => dead.run().map(ExitCode::from),
         Command::Settings(settings) => settings.run().map(ExitCode::from),

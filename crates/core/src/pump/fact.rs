@@ -104,6 +104,8 @@ pub enum Input {
         /// The end of the log.
         high: Offset,
     },
+    /// For this reason a server failed an insert that may be done all the same; what became of it is a fact of its own.
+    Strained(Refusal),
     /// What servers say of the parts of all tables, in the same order each time; nothing where they could not be asked.
     Pressure(Vec<Pressure>),
     /// Settle what is open, then leave; at the given time leave in any case.

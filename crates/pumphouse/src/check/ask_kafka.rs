@@ -62,24 +62,25 @@ impl Asking {
 
     /// Everything that findings go by.
     pub(super) async fn facts(&self) -> Result<KafkaFacts, Fault> {
-        let (topic, brokers) = self.topic(&self.topic).await?;
+        let mut untold = Vec::new();
+        let (topic, brokers) = self.topic(&self.topic, &mut untold).await?;
         let letters = match &self.letters {
-            Some(letters) => Some(self.topic(letters).await?.0),
+            Some(letters) => Some(self.topic(letters, &mut untold).await?.0),
             None => None,
         };
         // Kafka makes it for the first group.
-        let offsets = self.seen(OFFSETS).await?.topic;
-        let offsets = match offsets {
+        let offsets = match self.seen(OFFSETS).await?.topic {
             Some(seen) => {
-                Some(TopicFacts { settings: self.settings(ResourceSpecifier::Topic(OFFSETS)).await, ..seen })
+                let settings = self.settings(ResourceSpecifier::Topic(OFFSETS), &mut untold).await;
+                Some(TopicFacts { settings, ..seen })
             }
             None => None,
         };
         let settings = match brokers.first() {
-            Some(broker) => self.settings(ResourceSpecifier::Broker(*broker)).await,
+            Some(broker) => self.settings(ResourceSpecifier::Broker(*broker), &mut untold).await,
             None => BTreeMap::new(),
         };
-        Ok(KafkaFacts { brokers: brokers.len(), settings, offsets, topic, letters })
+        Ok(KafkaFacts { brokers: brokers.len(), settings, offsets, topic, letters, untold })
     }
 
     /// Where the stream's topic stands now.
@@ -99,7 +100,7 @@ impl Asking {
     }
 
     /// A topic with its settings, and the brokers; a fault where there is no such topic.
-    async fn topic(&self, name: &str) -> Result<(TopicFacts, Vec<i32>), Fault> {
+    async fn topic(&self, name: &str, untold: &mut Vec<String>) -> Result<(TopicFacts, Vec<i32>), Fault> {
         let Seen { brokers, topic } = self.seen(name).await?;
         let missing = || {
             Fault::new(Code::TopicMissing, &self.server, format!("topic `{name}` does not exist")).advise(
@@ -107,7 +108,7 @@ impl Asking {
             )
         };
         let topic = topic.ok_or_else(missing)?;
-        let settings = self.settings(ResourceSpecifier::Topic(name)).await;
+        let settings = self.settings(ResourceSpecifier::Topic(name), untold).await;
         Ok((TopicFacts { settings, ..topic }, brokers))
     }
 
@@ -133,14 +134,33 @@ impl Asking {
         self.answer(asked.await)
     }
 
-    /// The settings in force; none where the user may not see them.
-    async fn settings(&self, of: ResourceSpecifier<'_>) -> BTreeMap<String, String> {
+    /// The settings in force; none, and a word on it, where the user may not see them.
+    async fn settings(
+        &self,
+        of: ResourceSpecifier<'_>,
+        untold: &mut Vec<String>,
+    ) -> BTreeMap<String, String> {
         let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
-        let Ok(described) = self.admin.describe_configs([&of], &options).await else {
-            return BTreeMap::new();
-        };
-        let entries = described.into_iter().flatten().flat_map(|resource| resource.entries);
-        entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()
+        let described = self.admin.describe_configs([&of], &options).await;
+        let described = described.map_err(|error| error.to_string()).and_then(|described| {
+            let first = described.into_iter().next().ok_or_else(|| "no answer".to_owned())?;
+            first.map_err(|error| error.to_string())
+        });
+        match described {
+            Ok(resource) => {
+                let pairs = resource.entries.into_iter().map(|entry| (entry.name, entry.value));
+                pairs.filter_map(|(name, value)| Some((name, value?))).collect()
+            }
+            Err(error) => {
+                let of = match of {
+                    ResourceSpecifier::Topic(topic) => format!("topic {topic}"),
+                    ResourceSpecifier::Broker(broker) => format!("broker {broker}"),
+                    ResourceSpecifier::Group(group) => format!("group {group}"),
+                };
+                untold.push(format!("settings of {of}: {error}"));
+                BTreeMap::new()
+            }
+        }
     }
 
     fn answer<T>(&self, asked: Result<Result<T, KafkaError>, tokio::task::JoinError>) -> Result<T, Fault> {

@@ -1,5 +1,6 @@
 //! One thing that is found: its code, how bad it is, on what, why, and what mends it. Judges nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use pumphouse_clickhouse::preflight;
@@ -105,9 +106,8 @@ impl fmt::Display for Finding {
 pub fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort();
     // Of several streams on one table or server each finds the same.
-    findings.dedup_by(|later, earlier| {
-        (later.code, &later.on, &later.what) == (earlier.code, &earlier.on, &earlier.what)
-    });
+    let mut seen = BTreeSet::new();
+    findings.retain(|finding| seen.insert((finding.code, finding.on.clone(), finding.what.clone())));
     findings
 }
 
@@ -140,6 +140,22 @@ mod tests {
         let other_stream = Finding { stream: "s".to_owned(), ..error.clone() };
         let told = in_order(vec![advice.clone(), error.clone(), other_stream, error.clone()]);
         assert_eq!(told, [error, advice]);
+    }
+
+    #[test]
+    fn what_preflight_finds_is_told_under_its_code() {
+        for code in ["PH-0040", "PH-0041", "PH-0042", "PH-0043", "PH-0044", "PH-0045", "PH-0046", "PH-0047"] {
+            let found = preflight::Finding {
+                code,
+                severity: preflight::Severity::Warn,
+                what: "w".to_owned(),
+                why: "y".to_owned(),
+                mend: "m".to_owned(),
+            };
+            let told = Finding::of_preflight("s", "d.t", &found);
+            assert_eq!((told.code.number(), told.severity), (code, Severity::Warning));
+            assert_eq!(told.to_string(), format!("warning {code} d.t: w\n    why:  y\n    mend: m"));
+        }
     }
 
     #[test]

@@ -18,10 +18,10 @@ use super::load::{Asked, Load};
 use super::offline::{of_declared, of_table};
 use super::table::TableFacts;
 use super::topic::{self, KafkaFacts, Taking};
-use super::{grants, limits, replicas, schema};
+use super::{grants, limits, partitions, replicas, schema, ttl};
 use crate::config::settings::{Settings, Stream, Table};
 use crate::decode;
-use crate::drive::ready;
+use crate::drive::{process, ready};
 use crate::fault::{Code, Fault};
 use crate::sink::gaps::gaps_target;
 use crate::sink::tables::{expected, several_servers};
@@ -79,6 +79,7 @@ pub async fn live(settings: &Settings, asked: &Asked, say: &mut dyn FnMut(&str))
                 Taking { answer_bytes: answer_bytes(settings), memory: settings.process.memory, lanes };
             survey.findings.extend(topic::judge(&of.stream.name, facts, asked, taking));
             survey.notes.push(topic::note(&of.stream.name, facts, &load));
+            survey.notes.extend(facts.untold.iter().map(|untold| format!("not looked at: {untold}")));
         }
         if let Some(client) = &client {
             of_stream(settings, client, (of.stream, &load), &mut survey, say).await;
@@ -122,8 +123,8 @@ async fn of_clickhouse(settings: &Settings, survey: &mut Survey) -> Option<Clien
         }
     }
     survey.findings.extend(replicas::judge(&servers));
-    let batch_bytes =
-        settings.streams.values().map(|stream| stream.batch.bytes.get()).max().unwrap_or_default();
+    let batches = settings.streams.values().map(|stream| process::batch_policy(settings, stream).bytes);
+    let batch_bytes = batches.max().unwrap_or_default();
     let mut of_user = servers.first().map(|first| first.settings.clone()).unwrap_or_default();
     of_user.extend(settings.clickhouse.settings.clone());
     survey.findings.extend(limits::of_user(&settings.clickhouse.user, &of_user, batch_bytes));
@@ -200,7 +201,7 @@ async fn of_stream(
         }
         let declared = stream.tables.iter().find(|table| table.full_name() == target.name());
         if is_there {
-            survey.findings.extend(missing_grants(settings, client, &target, &report).await);
+            look_at_grants(settings, client, (&target, report.is_replicated), survey).await;
         }
         match declared {
             Some(table) if is_there => {
@@ -208,6 +209,9 @@ async fn of_stream(
             }
             Some(table) => survey.findings.extend(of_declared(stream, table, load)),
             None => {}
+        }
+        for (database, table) in &report.view_targets {
+            of_view_target(client, (stream, load), (database, table), survey).await;
         }
     }
 }
@@ -245,6 +249,29 @@ async fn of_live(
         .any(|found| found.severity == preflight::Severity::Refuse && speaks_against.contains(&found.code));
     if !is_refused && !lacks_a_column {
         survey.findings.extend(tried(settings, client, (&facts, target)).await);
+    }
+}
+
+/// A table that a view fills: its parts come with each insert, too.
+async fn of_view_target(
+    client: &Client,
+    (stream, load): (&Stream, &Load),
+    (database, table): (&str, &str),
+    survey: &mut Survey,
+) {
+    let asking = ask_tables::Asking { client, database, table, claimed_at: None };
+    match ask_tables::facts(asking).await {
+        Ok(Some(facts)) => {
+            let facts = TableFacts { stream: stream.name.clone(), ..facts };
+            survey.findings.extend(partitions::judge(&facts, load));
+            survey.findings.extend(limits::of_table(&facts));
+            survey.findings.extend(ttl::judge(&facts));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let name = quote::table(database, table);
+            survey.notes.push(format!("not looked at: {name}, which a view fills: {error}"));
+        }
     }
 }
 
@@ -290,25 +317,23 @@ async fn tried(
     })
 }
 
-async fn missing_grants(
+async fn look_at_grants(
     settings: &Settings,
     client: &Client,
-    target: &Target,
-    report: &preflight::Report,
-) -> Vec<Finding> {
+    (target, is_replicated): (&Target, bool),
+    survey: &mut Survey,
+) {
     let (table, beside) = (quote::table(&target.database, &target.table), quote::name(&target.database));
-    let mut findings = Vec::new();
-    for grant in grants::needed(&table, &beside, report.is_replicated) {
+    for grant in grants::needed(&table, &beside, is_replicated) {
         match ask_servers::is_granted(client, &grant).await {
             Ok(true) => {}
-            Ok(false) => findings.push(grants::missing(&settings.clickhouse.user, &grant)),
+            Ok(false) => survey.findings.push(grants::missing(&settings.clickhouse.user, &grant)),
             Err(error) => {
-                findings.push(unanswered("", &table, &error));
+                survey.notes.push(format!("not looked at: grants on {table}: {error}"));
                 break;
             }
         }
     }
-    findings
 }
 
 /// A question that ClickHouse did not answer.

@@ -14,9 +14,9 @@ use crate::fault::Code;
 const TOUCHED_MAX: f64 = 100.0;
 /// Table partitions that a table may keep: each has parts, files and a place in every query's plan.
 const KEPT_MAX: f64 = 1_000.0;
-/// New parts a second in one table: above it merges are what the server does.
+/// New parts a second in one table: ten times what is planned with.
 const PARTS_PER_SECOND_MAX: f64 = 20.0;
-/// Inserts a second into one table that every server takes with ease.
+/// Inserts a second into one table that are planned with.
 const CALM_INSERTS: u64 = 2;
 /// Rows without a TTL are looked at after this time.
 const WITHOUT_TTL: Duration = Duration::from_hours(365 * 24);
@@ -75,9 +75,8 @@ fn too_many_a_second(table: &TableFacts, load: &Load, touched: f64) -> Option<Fi
         count(touched, "table partition")
     );
     let why = format!(
-        "merges have to keep up with all of them for as long as events flow; above {} a second they are what the \
-         server is busy with",
-        figure(PARTS_PER_SECOND_MAX)
+        "merges have to keep up with all of them for as long as events flow; {CALM_INSERTS} a second are plenty for \
+         rows that are to be seen after a second"
     );
     let mend = if touched > 2.0 {
         coarser(table)

@@ -41,6 +41,8 @@ pub(super) struct KafkaFacts {
     pub(super) topic: TopicFacts,
     /// The topic of its dead letters.
     pub(super) letters: Option<TopicFacts>,
+    /// What could not be looked at, and why.
+    pub(super) untold: Vec<String>,
 }
 
 /// What the members can take.

@@ -14,5 +14,6 @@ pub mod internal;
 pub mod produce;
 pub mod run;
 pub mod settings;
+pub mod simulate;
 
 mod servers;

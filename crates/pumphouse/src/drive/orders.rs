@@ -124,6 +124,9 @@ impl Lane {
                 crash::reached(Point::ReplyLost);
                 crash::reached(Point::BetweenTables);
             }
+            if let Some(strain) = payload.take_strain() {
+                owed.0.send(Answer::Fact(Input::Strained(strain)));
+            }
             owed.0.send(Answer::Fact(fact));
         });
     }

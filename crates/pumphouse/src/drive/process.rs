@@ -270,17 +270,35 @@ fn revoke_wait(settings: &Settings) -> Duration {
     (millis.unwrap_or(REBALANCE_TIME) / 3).min(REVOKE_WAIT_MAX)
 }
 
+/// Bytes of decoded columns that one lane of a stream may hold.
+fn lane_memory(settings: &Settings) -> u64 {
+    let streams = settings.streams.len().max(1) as u64;
+    settings.process.memory / ROWS_SHARE / u64::from(settings.process.lanes.get()) / streams
+}
+
+/// When a batch of the stream closes, by the configuration and the memory there is for it.
+pub(crate) fn batch_policy(settings: &Settings, stream: &Stream) -> BatchPolicy {
+    BatchPolicy {
+        freshness: stream.batch.freshness,
+        rows: stream.batch.rows.get(),
+        bytes: stream.batch.bytes.get().min(lane_memory(settings) / BATCH_SHARE),
+    }
+}
+
+/// How the batches of the stream follow the pressure.
+pub(crate) fn valve_policy(stream: &Stream) -> ValvePolicy {
+    ValvePolicy {
+        batch_age_max: stream.valve.batch_age_max,
+        shut_at_percent: stream.valve.shut_at_percent,
+        parts_max: stream.valve.parts_max.map_or(0, NonZeroU64::get),
+    }
+}
+
 fn policy(shared: &Shared, safe_age: Duration) -> Policy {
-    let (process, stream) = (&shared.settings.process, &shared.stream);
-    let streams = shared.settings.streams.len().max(1) as u64;
-    let memory = process.memory / ROWS_SHARE / u64::from(process.lanes.get()) / streams;
+    let stream = &shared.stream;
     Policy {
-        batch: BatchPolicy {
-            freshness: stream.batch.freshness,
-            rows: stream.batch.rows.get(),
-            bytes: stream.batch.bytes.get().min(memory / BATCH_SHARE),
-        },
-        memory,
+        batch: batch_policy(&shared.settings, stream),
+        memory: lane_memory(&shared.settings),
         tables: u8::try_from(shared.sink.target_count()).unwrap_or(u8::MAX),
         letters: u8::from(stream.dead_letters.table) + u8::from(stream.dead_letters.topic.is_some()),
         shape: shape_hash(stream),
@@ -288,11 +306,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         insert_timeout: shared.settings.clickhouse.insert_timeout,
         safe_age,
         gaps: stream.gaps,
-        valve: ValvePolicy {
-            batch_age_max: stream.valve.batch_age_max,
-            shut_at_percent: stream.valve.shut_at_percent,
-            parts_max: stream.valve.parts_max.map_or(0, NonZeroU64::get),
-        },
+        valve: valve_policy(stream),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What our ClickHouse is configured with: a normal server's pools, logs of parts and queries, two users.
+//! What our ClickHouse is configured with: a normal server's pools, grants and logs of parts and queries, three users.
 //! Does not start it.
 
 use std::path::Path;
@@ -40,6 +40,9 @@ pub(super) fn server(home: &Path, [http_port, tcp_port]: [u16; 2], merges: Merge
   <background_move_pool_size>8</background_move_pool_size>
   <background_fetches_pool_size>16</background_fetches_pool_size>
   <background_common_pool_size>8</background_common_pool_size>
+  <access_control_improvements>
+    <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>
+  </access_control_improvements>
 {merge_tree}  <part_log>
     <database>system</database><table>part_log</table>
     <flush_interval_milliseconds>1000</flush_interval_milliseconds>
@@ -69,7 +72,8 @@ fn merge_tree(merges: Merges) -> String {
     format!("  <merge_tree>\n{}  </merge_tree>\n", settings.concat())
 }
 
-/// The users' file: `default` may do everything, `reader` (password `reader`) may only read.
+/// The users' file: `default` may do everything, `reader` (password `reader`) may only read, `blind` (password `blind`)
+/// may do everything but see how large parts are.
 pub(super) const USERS: &str = "<clickhouse>
   <profiles><default/></profiles>
   <quotas><default/></quotas>
@@ -82,6 +86,11 @@ pub(super) const USERS: &str = "<clickhouse>
       <password>reader</password><networks><ip>::/0</ip></networks><profile>default</profile>
       <quota>default</quota><grants><query>GRANT SELECT ON *.*</query></grants>
     </reader>
+    <blind>
+      <password>blind</password><networks><ip>::/0</ip></networks><profile>default</profile>
+      <quota>default</quota>
+      <grants><query>GRANT ALL ON *.*</query><query>REVOKE SELECT(bytes_on_disk) ON system.parts</query></grants>
+    </blind>
   </users>
 </clickhouse>
 ";

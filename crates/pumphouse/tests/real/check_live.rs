@@ -180,7 +180,7 @@ fn what_a_user_a_topic_and_a_key_lack_is_told_at_once() {
              SETTINGS non_replicated_deduplication_window = 10000",
         ],
     );
-    let head = ", user: reader, password: reader, settings: { max_memory_usage: 100000000 }";
+    let head = ", user: reader, password: reader, settings: { max_memory_usage: 50000000 }";
     let file = file(&world, head, OTHERS);
     let (exit, found) = check(&file, &["--processes", "2"]);
     let kafka = format!("Kafka at {}", world.brokers);

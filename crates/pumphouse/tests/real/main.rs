@@ -26,6 +26,7 @@ mod oracle;
 mod outages;
 mod places;
 mod poison;
+mod pressure;
 mod refusals;
 mod resends;
 mod servers;

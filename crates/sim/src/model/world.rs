@@ -396,10 +396,12 @@ pub const WORLDS: &[World] = &[
     },
     World {
         name: "refused row and retention",
-        about: "a table refuses a row, and Kafka deletes a record of the batch while it is looked for and excluded",
+        about: "a table refuses a row, and Kafka deletes records of the batch while it is looked for and excluded",
+        partitions: 1,
+        records: 2,
         tables: 2,
-        refuses: Some((1, 0)),
-        faults: Faults { crashes: 1, retentions: 1, ..NO_FAULTS },
+        refuses: Some((0, 1)),
+        faults: Faults { crashes: 1, retentions: 2, ..NO_FAULTS },
         reaches: &[Seen::Done, Seen::Excluded, Seen::Gap, Seen::Resent],
         ..LEAST
     },

@@ -10,14 +10,14 @@ use crate::sink::table_settings::Change;
 pub fn setting_changed(stream: &str, url: &str, change: &Change) {
     let Change { database, table, setting, old_value, new_value, rate, revision, .. } = change;
     tracing::info!(
-        stream,
-        url,
-        table = format!("{database}.{table}"),
-        setting,
-        old_value,
-        new_value,
+        stream = %stream,
+        url = %url,
+        table = %format_args!("{database}.{table}"),
+        setting = %setting,
+        old_value = %old_value,
+        new_value = %new_value,
         rate,
-        revision,
+        revision = %revision,
         "{}",
         event::SETTING_CHANGED
     );
@@ -30,7 +30,7 @@ pub fn setting_refused(stream: &str, url: &str, (table, setting): (&str, &str), 
         Fault::new(code, format!("`{setting}` of {table} at {url}"), error.to_string()).advise(format!(
             "GRANT ALTER SETTINGS ON {table}, and SELECT ON system.tables and system.merge_tree_settings"
         ));
-    tracing::warn!(stream, code = code.number(), error = %fault, "{}", event::SETTING_REFUSED);
+    tracing::warn!(stream = %stream, code = code.number(), error = %fault, "{}", event::SETTING_REFUSED);
 }
 
 /// Logs that a change was not made, since it could not be written down.
@@ -40,5 +40,5 @@ pub fn setting_unrecorded(stream: &str, url: &str, change: &Change, error: &dyn 
     let on = format!("`{setting}` of {database}.{table} at {url}");
     let fault = Fault::new(code, on, format!("pumphouse.setting_changes can't be written: {error}"))
         .advise("`pumphouse apply` creates the table; GRANT INSERT ON pumphouse.setting_changes");
-    tracing::warn!(stream, code = code.number(), error = %fault, "{}", event::SETTING_UNRECORDED);
+    tracing::warn!(stream = %stream, code = code.number(), error = %fault, "{}", event::SETTING_UNRECORDED);
 }

@@ -61,8 +61,7 @@ fn a_setting_follows_the_rate_up_and_down_each_change_is_written_down_and_all_ar
     assert_eq!(delay_at(pair, &story), None);
     let producer = story.keep_producing(6_000, 400);
     wait_until("the setting at the rate", || (delay_at(pair, &story) == Some(900)).then_some(()));
-    let line = pump.wait_for_line(&["setting changed", "new_value=900"]);
-    assert!(line.contains("old_value=1") || line.contains("old_value=4"), "{line}");
+    pump.wait_for_line(&["setting changed", "new_value=900"]);
     let tally = producer.join().expect("the producer does not panic");
     wait_until("the setting at rest", || (delay_at(pair, &story) == Some(400)).then_some(()));
     assert!(changes(pair, &story, "change") >= 2);

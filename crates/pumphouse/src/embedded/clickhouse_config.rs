@@ -73,7 +73,7 @@ fn merge_tree(merges: Merges) -> String {
 }
 
 /// The users' file: `default` may do everything, `reader` (password `reader`) may only read, `blind` (password `blind`)
-/// may do everything but see how large parts are.
+/// may do everything but see how large parts are, `inserter` (password `inserter`) may read and insert.
 pub(super) const USERS: &str = "<clickhouse>
   <profiles><default/></profiles>
   <quotas><default/></quotas>
@@ -91,6 +91,11 @@ pub(super) const USERS: &str = "<clickhouse>
       <quota>default</quota>
       <grants><query>GRANT ALL ON *.*</query><query>REVOKE SELECT(bytes_on_disk) ON system.parts</query></grants>
     </blind>
+    <inserter>
+      <password>inserter</password><networks><ip>::/0</ip></networks><profile>default</profile>
+      <quota>default</quota>
+      <grants><query>GRANT SELECT, INSERT, SHOW, CREATE TABLE, DROP TABLE, CREATE TEMPORARY TABLE ON *.*</query></grants>
+    </inserter>
   </users>
 </clickhouse>
 ";

@@ -30,7 +30,7 @@ fn changes(pair: &Pair, story: &Story, what: &str) -> u64 {
 
 /// A stream whose table is to delay inserts from 400 parts on at rest, and from 900 on at 100 events a second.
 fn story(name: &str) -> Story {
-    let story = Story::new(Pair::shared(), name, Plan::default());
+    let story = Story::with_tables(Pair::shared(), name, Plan::default());
     let curve = "table: { settings_by_rate: { parts_to_delay_insert: { 0: 400, 100: 900 } }, ";
     let text = told(std::fs::read_to_string(&story.file)).replace("table: { ", curve);
     assert!(text.contains(curve), "{text}");

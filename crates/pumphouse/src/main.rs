@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Simulate(simulate) => simulate.run().map(ExitCode::from),
         Command::Audit(audit) => audit.run().map(ExitCode::from),
         Command::Dead(dead) => dead.run().map(ExitCode::from),
+        Command::Settings(settings) => settings.run().map(ExitCode::from),
         Command::Demo(demo) => demo.run(),
         Command::Explain(explain) => explain.run().map(ExitCode::from),
         Command::Internal(part) => command::internal::run(part),

@@ -442,6 +442,7 @@ impl Lane {
             let (_, high) = self.membership.known_watermarks(partition)?;
             Some(high.saturating_sub(offset.0))
         });
+        self.report.owns_first(self.owned.contains(&Partition(0)));
         self.report.standing(behind.sum(), self.pump.held_bytes());
     }
 

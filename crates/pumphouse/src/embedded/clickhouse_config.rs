@@ -3,8 +3,26 @@
 
 use std::path::Path;
 
+/// Merges that a server makes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merges {
+    /// Threads that merge.
+    pub threads: u32,
+    /// Merges at once for each of them.
+    pub each: u32,
+}
+
+impl Default for Merges {
+    /// A packaged server's.
+    fn default() -> Self {
+        Self { threads: 16, each: 2 }
+    }
+}
+
 /// The server's file. The library's own pools are tiny (2 merges at once): these are a packaged server's.
-pub(super) fn server(home: &Path, http_port: u16, tcp_port: u16) -> String {
+pub(super) fn server(home: &Path, [http_port, tcp_port]: [u16; 2], merges: Merges) -> String {
+    let Merges { threads, each } = merges;
+    let merge_tree = merge_tree(merges);
     let data = home.join("data");
     let users = home.join("users.xml");
     format!(
@@ -16,8 +34,8 @@ pub(super) fn server(home: &Path, http_port: u16, tcp_port: u16) -> String {
   <users_config>{users}</users_config>
   <log-level>warning</log-level>
   <logger><level>warning</level><console>1</console></logger>
-  <background_pool_size>16</background_pool_size>
-  <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
+  <background_pool_size>{threads}</background_pool_size>
+  <background_merges_mutations_concurrency_ratio>{each}</background_merges_mutations_concurrency_ratio>
   <background_schedule_pool_size>128</background_schedule_pool_size>
   <background_move_pool_size>8</background_move_pool_size>
   <background_fetches_pool_size>16</background_fetches_pool_size>
@@ -25,7 +43,7 @@ pub(super) fn server(home: &Path, http_port: u16, tcp_port: u16) -> String {
   <access_control_improvements>
     <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>
   </access_control_improvements>
-  <part_log>
+{merge_tree}  <part_log>
     <database>system</database><table>part_log</table>
     <flush_interval_milliseconds>1000</flush_interval_milliseconds>
   </part_log>
@@ -38,6 +56,20 @@ pub(super) fn server(home: &Path, http_port: u16, tcp_port: u16) -> String {
         data = data.display(),
         users = users.display()
     )
+}
+
+/// Tables can't be made where their defaults ask for more free merges than there are.
+fn merge_tree(merges: Merges) -> String {
+    if merges == Merges::default() {
+        return String::new();
+    }
+    let free = merges.threads * merges.each / 2;
+    let settings = ["lower_max_size_of_merge", "execute_mutation", "execute_optimize_entire_partition"];
+    let settings = settings.map(|setting| {
+        let name = format!("number_of_free_entries_in_pool_to_{setting}");
+        format!("    <{name}>{free}</{name}>\n")
+    });
+    format!("  <merge_tree>\n{}  </merge_tree>\n", settings.concat())
 }
 
 /// The users' file: `default` may do everything, `reader` (password `reader`) may only read, `blind` (password `blind`)

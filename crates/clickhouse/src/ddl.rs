@@ -168,6 +168,18 @@ pub fn set_window(database: &str, table: &str, window: u32) -> String {
     )
 }
 
+/// `ALTER TABLE … MODIFY SETTING` of one setting with a number.
+#[must_use]
+pub fn modify_setting(database: &str, table: &str, (setting, value): (&str, &str)) -> String {
+    format!("ALTER TABLE {} MODIFY SETTING {setting} = {value}", quote::table(database, table))
+}
+
+/// `ALTER TABLE … RESET SETTING`: the server's default holds again.
+#[must_use]
+pub fn reset_setting(database: &str, table: &str, setting: &str) -> String {
+    format!("ALTER TABLE {} RESET SETTING {setting}", quote::table(database, table))
+}
+
 /// `ALTER TABLE … ADD COLUMN`.
 #[must_use]
 pub fn add_column(database: &str, table: &str, column: (&str, &str)) -> String {

@@ -123,7 +123,7 @@ async fn of_clickhouse(settings: &Settings, survey: &mut Survey) -> Option<Clien
         }
     }
     survey.findings.extend(replicas::judge(&servers));
-    let batches = settings.streams.values().map(|stream| process::batch_bytes(settings, stream));
+    let batches = settings.streams.values().map(|stream| process::batch_policy(settings, stream).bytes);
     let batch_bytes = batches.max().unwrap_or_default();
     let mut of_user = servers.first().map(|first| first.settings.clone()).unwrap_or_default();
     of_user.extend(settings.clickhouse.settings.clone());

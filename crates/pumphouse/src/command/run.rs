@@ -39,9 +39,17 @@ pub struct Run {
     /// For how many seconds tokens are relied on, at most
     #[arg(long, hide = true, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(12..=1800))]
     safe_age: u64,
+    /// Seconds between two changes of a table's setting, at least
+    #[arg(long, hide = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=60))]
+    settings_every: u64,
 }
 
 impl Run {
+    fn times(&self) -> Times {
+        let [safe_age_max, settings_every] = [self.safe_age, self.settings_every].map(Duration::from_secs);
+        Times { safe_age_max, settings_every }
+    }
+
     /// Runs until a signal or a halt.
     ///
     /// # Errors
@@ -57,7 +65,7 @@ impl Run {
             return Ok(Exit::Usage);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let ended = runtime.block_on(start(Arc::clone(&settings), Duration::from_secs(self.safe_age)));
+        let ended = runtime.block_on(start(Arc::clone(&settings), self.times()));
         // Questions to Kafka may still wait for an answer that nobody needs.
         runtime.shutdown_timeout(Duration::from_secs(1));
         match ended {
@@ -77,6 +85,13 @@ impl Run {
     }
 }
 
+/// What tests shorten.
+#[derive(Clone, Copy)]
+struct Times {
+    safe_age_max: Duration,
+    settings_every: Duration,
+}
+
 /// Why the process did not begin.
 enum Stop {
     Fault(Box<Fault>),
@@ -91,7 +106,7 @@ impl From<Fault> for Stop {
     }
 }
 
-async fn start(settings: Arc<Settings>, safe_age_max: Duration) -> Result<Exit, Stop> {
+async fn start(settings: Arc<Settings>, times: Times) -> Result<Exit, Stop> {
     tracing::info!(revision = settings.revision, streams = settings.streams.len(), "{}", event::STARTING);
     let client = process::reach(&settings).await?;
     let mut streams = Vec::new();
@@ -99,7 +114,8 @@ async fn start(settings: Arc<Settings>, safe_age_max: Duration) -> Result<Exit, 
     for stream in settings.streams.values() {
         let partitions = ready::topics(&settings, stream).await?;
         let (mut ready, mut findings) = ready_stream(&settings, &client, stream, partitions).await?;
-        ready.safe_age = ready.safe_age.min(safe_age_max);
+        ready.safe_age = ready.safe_age.min(times.safe_age_max);
+        ready.settings_every = times.settings_every;
         refused.append(&mut findings);
         streams.push(ready);
     }
@@ -159,7 +175,9 @@ pub(super) async fn ready_stream(
         refused.extend(report.findings.into_iter().filter(|finding| finding.severity == Severity::Refuse));
     }
     let written = written.into_iter().collect();
-    Ok((ReadyStream { stream: stream.clone(), targets, written, safe_age, partitions }, refused))
+    let settings_every = Duration::from_mins(1);
+    let stream = stream.clone();
+    Ok((ReadyStream { stream, targets, written, safe_age, partitions, settings_every }, refused))
 }
 
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {

@@ -21,6 +21,7 @@ use tokio::sync::mpsc as channel;
 
 use super::audit::keep_auditing;
 use super::clock::Clock;
+use super::curves::{Keeper, keep_setting};
 use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
 use super::pressure::{Gauge, keep_reading};
 use super::ready;
@@ -65,6 +66,8 @@ pub struct ReadyStream {
     pub safe_age: Duration,
     /// Partitions of its topic.
     pub partitions: usize,
+    /// The least time between two changes of a table's setting.
+    pub settings_every: Duration,
 }
 
 /// Why the lanes did not start.
@@ -123,6 +126,15 @@ pub async fn run(
             asked: Arc::new(asked),
             lanes: lanes[first..].iter().map(|lane: &RunningLane| lane.mailbox.clone()).collect(),
             fullest: Arc::clone(&shared.fullest),
+        });
+        keep_setting(Keeper {
+            stream: shared.stream.clone(),
+            client: aside.clone(),
+            lanes: reports.clone(),
+            clock: Arc::clone(&clock),
+            reader: shared.reader.clone(),
+            revision: settings.revision.clone(),
+            pause: ready.settings_every,
         });
         let tallied = Arc::<Tallied>::default();
         let lately = Lately::of(&settings, aside.clone(), &shared.stream, &shared.sink.targets);
@@ -258,28 +270,35 @@ fn revoke_wait(settings: &Settings) -> Duration {
     (millis.unwrap_or(REBALANCE_TIME) / 3).min(REVOKE_WAIT_MAX)
 }
 
-/// Bytes of decoded rows that one lane may hold.
+/// Bytes of decoded columns that one lane of a stream may hold.
 fn lane_memory(settings: &Settings) -> u64 {
-    let (process, streams) = (&settings.process, settings.streams.len().max(1) as u64);
-    process.memory / ROWS_SHARE / u64::from(process.lanes.get()) / streams
+    let streams = settings.streams.len().max(1) as u64;
+    settings.process.memory / ROWS_SHARE / u64::from(settings.process.lanes.get()) / streams
 }
 
-/// Bytes at which a batch of the stream closes: what was said, and no more than a lane has memory for.
-#[must_use]
-pub fn batch_bytes(settings: &Settings, stream: &Stream) -> u64 {
-    stream.batch.bytes.get().min(lane_memory(settings) / BATCH_SHARE)
+/// When a batch of the stream closes, by the configuration and the memory there is for it.
+pub(crate) fn batch_policy(settings: &Settings, stream: &Stream) -> BatchPolicy {
+    BatchPolicy {
+        freshness: stream.batch.freshness,
+        rows: stream.batch.rows.get(),
+        bytes: stream.batch.bytes.get().min(lane_memory(settings) / BATCH_SHARE),
+    }
+}
+
+/// How the batches of the stream follow the pressure.
+pub(crate) fn valve_policy(stream: &Stream) -> ValvePolicy {
+    ValvePolicy {
+        batch_age_max: stream.valve.batch_age_max,
+        shut_at_percent: stream.valve.shut_at_percent,
+        parts_max: stream.valve.parts_max.map_or(0, NonZeroU64::get),
+    }
 }
 
 fn policy(shared: &Shared, safe_age: Duration) -> Policy {
     let stream = &shared.stream;
-    let memory = lane_memory(&shared.settings);
     Policy {
-        batch: BatchPolicy {
-            freshness: stream.batch.freshness,
-            rows: stream.batch.rows.get(),
-            bytes: batch_bytes(&shared.settings, stream),
-        },
-        memory,
+        batch: batch_policy(&shared.settings, stream),
+        memory: lane_memory(&shared.settings),
         tables: u8::try_from(shared.sink.target_count()).unwrap_or(u8::MAX),
         letters: u8::from(stream.dead_letters.table) + u8::from(stream.dead_letters.topic.is_some()),
         shape: shape_hash(stream),
@@ -287,11 +306,7 @@ fn policy(shared: &Shared, safe_age: Duration) -> Policy {
         insert_timeout: shared.settings.clickhouse.insert_timeout,
         safe_age,
         gaps: stream.gaps,
-        valve: ValvePolicy {
-            batch_age_max: stream.valve.batch_age_max,
-            shut_at_percent: stream.valve.shut_at_percent,
-            parts_max: stream.valve.parts_max.map_or(0, NonZeroU64::get),
-        },
+        valve: valve_policy(stream),
     }
 }
 

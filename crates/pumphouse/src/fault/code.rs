@@ -242,6 +242,13 @@ codes! {
     ValveShut "PH-0069" NEVER
         "valve shut"
         "records wait in Kafka, nothing is lost, and the valve reopens by itself when merges have caught up";
+    // Settings that follow the rate
+    SettingRefused "PH-0072" NEVER
+        "a table's setting can't be changed"
+        "the setting stays as it is and is tried again later; delivery goes on";
+    SettingUnrecorded "PH-0073" NEVER
+        "a change of a setting can't be written down"
+        "the setting stays as it is and is tried again later; delivery goes on";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

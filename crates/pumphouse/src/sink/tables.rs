@@ -10,6 +10,7 @@ use pumphouse_core::gap::GapPolicy;
 
 use super::gaps::gaps_table;
 use super::replay_tables::replay_tables;
+use super::table_settings::setting_changes_table;
 use super::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, Target};
 use crate::config::settings::{ClickHouse, Settings, Stream, Table};
 
@@ -51,6 +52,10 @@ pub fn declared(
     }
     if settings.streams.values().any(|stream| stream.gaps == GapPolicy::Report) {
         declared.tables.push(gaps_table());
+    }
+    let follows = |stream: &Stream| stream.tables.iter().any(|table| !table.settings_by_rate.is_empty());
+    if settings.streams.values().any(follows) {
+        declared.tables.push(setting_changes_table());
     }
     declared.databases = declared.tables.iter().map(|table| table.database.clone()).collect();
     declared

@@ -25,6 +25,7 @@ mod oracle;
 mod outages;
 mod places;
 mod poison;
+mod pressure;
 mod refusals;
 mod resends;
 mod servers;

@@ -97,7 +97,7 @@ impl Default for Scenario {
             machine: Machine::default(),
             insert: InsertCost::default(),
             tables: vec![table],
-            writers: Writers { processes: 1, lanes: 2, batches, reads_every: Duration::from_secs(5) },
+            writers: Writers { processes: 1, lanes: 2, batches, reads_every: Duration::from_secs(3) },
             rate: 10_000.0,
             bursts: Vec::new(),
             stall: None,

@@ -333,6 +333,11 @@ impl Query<'_> {
             .collect()
     }
 
+    /// The answer as it came, in the format that the statement names.
+    pub(crate) async fn bytes(self) -> Result<Vec<u8>, QueryError> {
+        self.send().await
+    }
+
     async fn send(self) -> Result<Vec<u8>, QueryError> {
         let inner = &self.client.inner;
         let count = inner.urls.len();

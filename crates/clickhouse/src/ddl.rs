@@ -1,7 +1,7 @@
 //! Tables and rollups as statements: text from neutral descriptions. Asks no server, changes nothing, and does
 //! not know where a description comes from.
 
-use crate::quote;
+use crate::{key_time, quote};
 
 /// The setting under which `DESCRIBE` writes a type on one line, as `system.columns` does.
 pub const PLAIN_TYPES: (&str, &str) = ("print_pretty_type_names", "0");
@@ -115,6 +115,11 @@ pub fn create_table(table: &TableSpec) -> String {
         sql += ttl;
     }
     sql += &table_settings(&table.columns, &table.order_by, table.window);
+    let (partition_by, ttl) = (table.partition_by.as_deref(), table.ttl.as_deref());
+    if key_time::expires_by_part(partition_by.unwrap_or_default(), ttl.unwrap_or_default()) {
+        // Rows then expire without a merge that writes all others anew.
+        sql += ", ttl_only_drop_parts = 1";
+    }
     sql
 }
 
@@ -161,6 +166,18 @@ pub fn set_window(database: &str, table: &str, window: u32) -> String {
         "ALTER TABLE {} MODIFY SETTING non_replicated_deduplication_window = {window}",
         quote::table(database, table)
     )
+}
+
+/// `ALTER TABLE … MODIFY SETTING` of one setting with a number.
+#[must_use]
+pub fn modify_setting(database: &str, table: &str, (setting, value): (&str, &str)) -> String {
+    format!("ALTER TABLE {} MODIFY SETTING {setting} = {value}", quote::table(database, table))
+}
+
+/// `ALTER TABLE … RESET SETTING`: the server's default holds again.
+#[must_use]
+pub fn reset_setting(database: &str, table: &str, setting: &str) -> String {
+    format!("ALTER TABLE {} RESET SETTING {setting}", quote::table(database, table))
 }
 
 /// `ALTER TABLE … ADD COLUMN`.
@@ -340,7 +357,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(ts)
 ORDER BY (`order`, ts)
 TTL ts + INTERVAL 13 MONTH
-SETTINGS non_replicated_deduplication_window = 10000, allow_nullable_key = 1"
+SETTINGS non_replicated_deduplication_window = 10000, allow_nullable_key = 1, ttl_only_drop_parts = 1"
         );
         let bare = TableSpec { partition_by: None, ttl: None, order_by: vec!["ts".to_owned()], ..table };
         let sql = create_table(&bare);

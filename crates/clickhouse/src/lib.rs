@@ -12,8 +12,10 @@
 //! wire_type     as what type, and under which settings, a column is sent
 //! quote         names and texts inside a statement
 //! ddl           tables and rollups as statements
+//! key_time      partition keys and TTLs as spans of time
 //! preflight     what stands between a live table and exactly once
 //! pressure      how loaded tables are, as one server says
+//! resend        whether a retry is recognised, by trying
 //! scratch       which rows a table would refuse, without storing one
 //! ```
 
@@ -25,9 +27,11 @@ pub mod ddl;
 pub mod exception;
 pub mod insert;
 pub mod insert_select;
+pub mod key_time;
 pub mod preflight;
 pub mod pressure;
 pub mod quote;
+pub mod resend;
 pub mod scratch;
 mod wire_type;
 

@@ -44,8 +44,9 @@ fn begins_at(pump: &Pump, partition: Partition, owned: &Owned) -> Offset {
     {
         return *offset;
     }
-    // A claim found on one partition may cover another that came to us later, past it.
-    let at_hand = pump.in_flight().filter(|_| !matches!(pump.work, Work::Inserting(_)));
+    // A claim that is being written is not carried yet. One that was found may cover a partition that came to us later,
+    // past it.
+    let at_hand = pump.in_flight().filter(|_| matches!(pump.work, Work::Committing { .. }));
     let claimed = at_hand.and_then(|in_flight| in_flight.claim.ranges.get(&partition));
     let carried = owned.claimed_range(partition);
     claimed.or(carried.as_ref()).map_or(owned.committed, |range| range.to)

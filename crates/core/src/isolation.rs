@@ -38,6 +38,8 @@ pub enum Isolation {
     EveryRow,
     /// No row is refused by itself.
     NoRow,
+    /// No row of what Kafka still holds of the batch is refused by itself; the rest was deleted, and can't be tried.
+    NoRowLeft,
     /// It could not be found out for now.
     Unknown,
 }

@@ -16,6 +16,7 @@
 pub mod audit;
 pub mod batch;
 pub mod claim;
+pub mod curve;
 pub mod gap;
 pub mod invariant;
 pub mod isolation;

@@ -19,7 +19,7 @@
 //! | inserting, recovering | the claim is too old to be sent | claim it again, or supersede it once nobody can insert it |
 //! | reporting | done | go past the gap, or insert what is left of the batch it is part of |
 //! | any but committing | revoking | release, after an insert had its time |
-//! | any | pressure | nothing at once: the valve says when the next batch may be made ([`crate::valve`]) |
+//! | any | pressure, strained | nothing at once: the valve says when the next batch may be made ([`crate::valve`]) |
 //! | any | lost | forget everything |
 
 mod assignment;
@@ -42,7 +42,7 @@ use crate::gap::{GapPolicy, Gaps};
 use crate::isolation::Isolation;
 use crate::lane::{Owned, Stage};
 use crate::moment::{Moment, Time};
-use crate::offset::{Offset, Partition, Range};
+use crate::offset::{Offset, Partition};
 use crate::valve::{Law, Opening, Valve, ValvePolicy};
 use crate::verdict::Halt;
 
@@ -86,8 +86,6 @@ pub struct Pump {
     drain: Option<Time>,
     /// Where the log begins, of partitions that stand before it. While there are any, no records are taken.
     gaps: BTreeMap<Partition, Offset>,
-    /// What retention deleted of a batch that was built again.
-    deleted: Option<(BatchId, BTreeMap<Partition, Range>)>,
     commits: u64,
     stopped: bool,
     /// Rows of a batch for now, after one held more refused rows than a claim can name.
@@ -236,7 +234,6 @@ impl Pump {
             revoking: None,
             drain: None,
             gaps: BTreeMap::new(),
-            deleted: None,
             commits: 0,
             stopped: false,
             rows_max: None,
@@ -259,9 +256,8 @@ impl Pump {
             Input::Committed(id) => self.committed(id, moment, out),
             Input::CommitFailed(id, failure) => self.commit_failed(id, failure, moment, out),
             Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
-            Input::Rebuilt(batch, filled) => self.rebuilt(batch, filled, moment, out),
+            Input::Rebuilt { batch, filled, deleted } => self.rebuilt((batch, filled), deleted, moment, out),
             Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
-            Input::Deleted(batch, ranges) => self.deleted(batch, ranges, out),
             Input::Origins(order, origins) => self.origins_known(order, &origins, out),
             Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
             Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),
@@ -275,6 +271,7 @@ impl Pump {
             Input::InsertSuspect(batch, table) => self.insert_suspect(batch, table, moment, out),
             Input::Isolated(batch, table, found) => self.isolated((batch, table), found, moment, out),
             Input::OutOfRange { partition, low, high } => self.out_of_range(partition, low, high, out),
+            Input::Strained(refusal) => self.valve.refused(&self.policy.law(), moment, refusal),
             Input::Pressure(tables) => self.valve.read(&self.policy.law(), moment, &tables),
             Input::Drain(until) => self.begin_drain(until, out),
             Input::Tick => {}

@@ -219,11 +219,13 @@ impl Valve {
         }
     }
 
-    /// A batch is in every table: where no reading says more, that is a reason to open.
+    /// A batch is in every table: where no reading says more, that is a reason to open, and to step back.
     pub fn landed(&mut self, law: &Law, moment: &Moment) {
         self.refusals = 0;
-        if self.shut.is_some() && self.before.is_empty() {
+        if self.before.is_empty() && self.is_shut() {
             self.open(law, moment);
+        } else if self.before.is_empty() {
+            self.settle(law, moment, 0);
         }
         if self.share > 0 {
             self.landed += 1;

@@ -216,6 +216,10 @@ fn a_batch_that_lands_opens_it_where_no_reading_says_more() {
     valve.refused(&law(), &at(0), Refusal::TooManyParts);
     valve.landed(&law(), &at(1));
     assert!(!valve.is_shut());
+    for (seconds, level) in [(10, 5), (11, 4), (12, 4), (21, 3), (31, 2), (41, 1), (51, 0)] {
+        valve.landed(&law(), &at(seconds));
+        assert_eq!(valve.opening(&law()).level, level, "after {seconds} s");
+    }
     let mut valve = told(2_400);
     valve.landed(&law(), &at(37));
     assert!(valve.is_shut(), "what was under way says nothing of what comes");

@@ -167,12 +167,15 @@ fn recovering(gaps: GapPolicy) -> Pump {
     pump
 }
 
+fn rebuilt(batch: BatchId, deleted: BTreeMap<Partition, Range>) -> Input {
+    Input::Rebuilt { batch, filled: Filled { rows: 20, bytes: 200 }, deleted }
+}
+
 #[test]
 fn of_a_claim_that_is_partly_gone_what_is_missing_is_reported_for_all_its_partitions_before_the_rest_lands() {
     let (mut pump, claim) = (recovering(GapPolicy::Report), claim());
     let deleted = BTreeMap::from([(HERE, range(10, 40)), (Partition(1), range(0, 30))]);
-    assert_eq!(pump.step(&at(4), Input::Deleted(claim.id, deleted.clone())), []);
-    let effects = pump.step(&at(5), Input::Rebuilt(claim.id, Filled { rows: 20, bytes: 200 }));
+    let effects = pump.step(&at(5), rebuilt(claim.id, deleted.clone()));
     let [Effect::ReportGaps(order, gaps)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((&gaps.missing, &gaps.of), (&deleted, &GapOf::Claim(claim.clone())));
     assert!(pump.is_in_flight(claim.id), "its rows are kept meanwhile");
@@ -186,8 +189,28 @@ fn of_a_claim_that_is_partly_gone_what_is_missing_is_reported_for_all_its_partit
 fn a_claim_that_is_partly_gone_halts_where_gaps_do() {
     let deleted = BTreeMap::from([(HERE, range(10, 40))]);
     let halted = Halt::Gone { batch: claim().id, partition: HERE, range: range(10, 40) };
-    let effects = recovering(GapPolicy::Halt).step(&at(4), Input::Deleted(claim().id, deleted));
+    let effects = recovering(GapPolicy::Halt).step(&at(4), rebuilt(claim().id, deleted));
     assert_eq!(effects, [Effect::Halt(halted)]);
+}
+
+/// Another owner settled the batch on a partition of its own, which comes to us while we still report what is missing.
+#[test]
+fn a_partition_that_passed_a_claim_may_be_read_on_while_a_gap_of_the_claim_is_written_down() {
+    let (mut pump, claim) = (recovering(GapPolicy::Report), claim());
+    let effects = pump.step(&at(4), rebuilt(claim.id, BTreeMap::from([(HERE, range(10, 40))])));
+    let [Effect::ReportGaps(order, _)] = effects[..] else { panic!("{effects:?}") };
+    let passed = Metadata::origin(Offset(0), SINCE).settling(claim.id, Offset(30));
+    let passed = Stored { offset: Offset(35), metadata: Some(passed) };
+    pump.step(&at(5), Input::Assigned(BTreeMap::from([(Partition(1), passed)])));
+    let filled = Filled { rows: 5, bytes: 50 };
+    pump.step(&at(6), Input::Fetched { partition: Partition(1), range: range(35, 40), filled });
+    pump.step(&at(7), Input::GapsAnswered(order, GapsAnswer::Done));
+    let settled = committed(&pump.step(&at(8), Input::Inserted(claim.id, TableId(0))));
+    let (settled, to) = settled.expect("settles its own partition alone");
+    assert_eq!(to, Offset(60));
+    let next = pump.step(&at(70), Input::Committed(settled));
+    let [_, Effect::Seal(next, _), Effect::Commit(..)] = &next[..] else { panic!("{next:?}") };
+    assert_eq!(next.ranges, BTreeMap::from([(Partition(1), range(35, 40))]));
 }
 
 fn new(starts: u64) -> (Pump, OrderId) {

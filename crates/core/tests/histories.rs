@@ -296,10 +296,8 @@ impl World {
                 }
                 self.members[member].payloads.insert(claim.id, rows);
                 self.members[member].found.insert(claim.id);
-                if !deleted.is_empty() {
-                    self.step(member, Input::Deleted(claim.id, deleted));
-                }
-                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
+                let filled = Filled { rows: 1, bytes: 1 };
+                self.step(member, Input::Rebuilt { batch: claim.id, filled, deleted });
             }
             Asked::Probe(claim) => {
                 let landed = self.tables.holds_any(&claim);

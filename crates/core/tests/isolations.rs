@@ -294,7 +294,8 @@ impl World {
                 self.step(member, Input::StoredRead(claim.id, stored));
             }
             Asked::Rebuild(claim) => {
-                self.step(member, Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 }));
+                let filled = Filled { rows: 1, bytes: 1 };
+                self.step(member, Input::Rebuilt { batch: claim.id, filled, deleted: BTreeMap::new() });
             }
             Asked::Probe(claim) => {
                 let landed = self.landed.iter().any(|(batch, ..)| *batch == claim.id);

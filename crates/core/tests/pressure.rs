@@ -162,3 +162,13 @@ fn offsets_without_rows_pass_a_narrow_valve() {
     let effects = lane.pump.step(&at(wake.0), Input::Tick);
     assert!(matches!(effects.as_slice(), [Effect::Commit(..)]), "{effects:?}");
 }
+
+#[test]
+fn an_insert_that_fails_for_too_many_parts_shuts_the_valve_also_where_it_may_be_done() {
+    let mut lane = Lane::new();
+    lane.pump.step(&at(10), Input::Strained(Refusal::TooManyParts));
+    assert!(lane.pump.opening().is_shut && !lane.pump.wants(HERE));
+    let mut lane = Lane::new();
+    lane.pump.step(&at(10), Input::Strained(Refusal::Overloaded));
+    assert_eq!((lane.pump.opening().share, lane.pump.opening().is_shut), (1, false));
+}

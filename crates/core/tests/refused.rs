@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
 use pumphouse_core::claim::{BatchId, Excluded, Metadata};
-use pumphouse_core::gap::GapPolicy;
+use pumphouse_core::gap::{GapOf, GapPolicy, GapsAnswer};
 use pumphouse_core::isolation::{FRUITLESS_MAX, Isolation, Proof};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
@@ -27,6 +27,10 @@ struct Lane {
 impl Lane {
     /// A lane whose batch of four records is claimed, and the batch.
     fn inserting() -> (Self, BatchId) {
+        Self::inserting_under(GapPolicy::Halt)
+    }
+
+    fn inserting_under(gaps: GapPolicy) -> (Self, BatchId) {
         let pump = Pump::new(Policy {
             batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 4, bytes: 1_000_000 },
             memory: 1_000_000,
@@ -36,7 +40,7 @@ impl Lane {
             revision: "r".into(),
             insert_timeout: Duration::from_secs(1),
             safe_age: Duration::from_mins(30),
-            gaps: GapPolicy::Halt,
+            gaps,
             valve: ValvePolicy::default(),
         });
         let mut lane = Self { pump, now: 1_000 };
@@ -81,6 +85,13 @@ fn is_searched(effects: &[Effect]) -> bool {
     matches!(effects, [Effect::Isolate(_, FIRST)])
 }
 
+/// The batch, built again from what Kafka holds from `low` on.
+fn rebuilt(batch: BatchId, low: u64) -> Input {
+    let deleted = (low > 0).then(|| (HERE, Range::new(Offset(0), Offset(low))));
+    let filled = Filled { rows: 4 - low, bytes: 40 };
+    Input::Rebuilt { batch, filled, deleted: deleted.into_iter().collect() }
+}
+
 fn rows(is_steady: bool) -> Isolation {
     let row = Excluded { partition: HERE, offset: Offset(2), index: 0, table: FIRST };
     Isolation::Rows { rows: [row].into(), of: 4, proof: Proof { is_steady, before_writing: true } }
@@ -105,12 +116,67 @@ fn a_refused_row_is_claimed_as_excluded_before_the_others_go_out() {
     let claim = entries[&HERE].1.claim.clone().expect("a claim");
     assert_eq!((claim.id, claim.excluded.len()), (batch, 1));
     assert_eq!(lane.step(Input::Committed(*id)), [Effect::Rebuild(claim.clone())]);
-    let again = lane.step(Input::Rebuilt(batch, Filled { rows: 4, bytes: 40 }));
+    let again = lane.step(rebuilt(batch, 0));
     assert_eq!(inserts(&again), [FIRST]);
     let letters = lane.step(Input::Inserted(batch, FIRST));
     assert!(
         matches!(letters.as_slice(), [Effect::Insert { claim: sent, table: LETTERS, .. }] if *sent == claim)
     );
+}
+
+/// The gap is written down before anything of the rest is sent.
+#[track_caller]
+fn reports_then_inserts(lane: &mut Lane, batch: BatchId) {
+    let effects = lane.step(rebuilt(batch, 1));
+    let [Effect::ReportGaps(order, gaps)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert!(matches!(&gaps.of, GapOf::Claim(claim) if claim.id == batch));
+    assert_eq!(gaps.missing, BTreeMap::from([(HERE, Range::new(Offset(0), Offset(1)))]));
+    assert_eq!(inserts(&lane.step(Input::GapsAnswered(*order, GapsAnswer::Done))), [FIRST]);
+}
+
+#[test]
+fn of_a_batch_that_kafka_deleted_in_part_while_rows_of_it_were_excluded_the_rest_goes_out() {
+    for gaps in [GapPolicy::Report, GapPolicy::Halt] {
+        let (mut lane, batch) = Lane::inserting_under(gaps);
+        lane.step(Input::Inserted(batch, SECOND));
+        lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+        let revised = commit(&lane.step(Input::Isolated(batch, FIRST, rows(true))));
+        lane.step(Input::Committed(revised));
+        if gaps == GapPolicy::Report {
+            reports_then_inserts(&mut lane, batch);
+            assert_eq!(inserts(&lane.step(Input::Inserted(batch, FIRST))), [LETTERS]);
+            commit(&lane.step(Input::Inserted(batch, LETTERS)));
+        } else {
+            let range = Range::new(Offset(0), Offset(1));
+            let gone = Halt::Gone { batch, partition: HERE, range };
+            assert_eq!(lane.step(rebuilt(batch, 1)), [Effect::Halt(gone)]);
+        }
+    }
+}
+
+#[test]
+fn a_refused_row_that_kafka_deleted_before_it_was_found_does_not_hold_up_the_rest() {
+    let (mut lane, batch) = Lane::inserting_under(GapPolicy::Report);
+    lane.step(Input::Inserted(batch, SECOND));
+    for _ in 0..FRUITLESS_MAX {
+        assert!(is_searched(&lane.step(Input::InsertSuspect(batch, FIRST))));
+        let again = lane.step(Input::Isolated(batch, FIRST, Isolation::NoRowLeft));
+        assert!(matches!(again.as_slice(), [Effect::Rebuild(claim)] if claim.id == batch), "{again:?}");
+        assert_eq!(lane.step(Input::Tick), [], "what holds the refused row is not sent any more");
+        reports_then_inserts(&mut lane, batch);
+    }
+    assert_eq!(lane.step(Input::InsertSuspect(batch, FIRST)), [], "no search without end");
+}
+
+#[test]
+fn a_batch_that_was_built_again_too_late_is_not_taken() {
+    let (mut lane, batch) = Lane::inserting_under(GapPolicy::Report);
+    assert!(!lane.pump.awaits_rows(batch));
+    assert_eq!(lane.step(rebuilt(batch, 1)), [], "its rows are at hand, and there are more of them");
+    lane.step(Input::Inserted(batch, SECOND));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    lane.step(Input::Isolated(batch, FIRST, Isolation::NoRowLeft));
+    assert!(lane.pump.awaits_rows(batch));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::command::demo::Demo;
 use crate::command::explain::Explain;
 use crate::command::internal::Internal;
 use crate::command::run::Run;
+use crate::command::settings::TableSettings;
 use crate::command::simulate::Simulate;
 
 /// Events from Kafka into ClickHouse, each one exactly once
@@ -28,7 +29,7 @@ pub enum Command {
     Run(Run),
     /// Create the databases, tables and rollups that are missing
     Apply(Apply),
-    /// Say all that is wrong with a configuration, or what it means
+    /// Say all that is wrong with a configuration, or what it means and what its design will do
     Check(Check),
     /// Say what parts and merges do at a rate, and at which rate it breaks, without touching any server
     Simulate(Simulate),
@@ -37,6 +38,9 @@ pub enum Command {
     /// Look at dead letters, and make rows of them after a fix
     #[command(subcommand)]
     Dead(Dead),
+    /// Show the table settings that follow the rate, or take their changes back
+    #[command(subcommand)]
+    Settings(TableSettings),
     /// Show it all on this machine: events, a worker that is killed on the way, the count at the end
     Demo(Demo),
     /// Print the page of an error code, or say where one record went

@@ -1,6 +1,7 @@
 //! The parts of the binary, in the order an event meets them.
 
 pub mod audit;
+pub mod check;
 pub mod cli;
 pub mod command;
 pub mod config;

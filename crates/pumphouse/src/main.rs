@@ -22,10 +22,11 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(run) => run.run().map(ExitCode::from),
         Command::Apply(apply) => apply.run().map(ExitCode::from),
-        Command::Check(check) => Ok(check.run().into()),
+        Command::Check(check) => check.run().map(ExitCode::from),
         Command::Simulate(simulate) => simulate.run().map(ExitCode::from),
         Command::Audit(audit) => audit.run().map(ExitCode::from),
         Command::Dead(dead) => dead.run().map(ExitCode::from),
+        Command::Settings(settings) => settings.run().map(ExitCode::from),
         Command::Demo(demo) => demo.run(),
         Command::Explain(explain) => explain.run().map(ExitCode::from),
         Command::Internal(part) => command::internal::run(part),

@@ -1,6 +1,7 @@
 //! How pumphouse speaks to its operator: the form of the log, the name of every event in it, the line a minute.
 //! Decides nothing about when to speak, and never sees the contents of a row or a secret.
 
+mod table_settings;
 mod valve;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::settings::LogFormat;
 use crate::fault::{Code, Fault};
 
+pub use table_settings::{setting_changed, setting_refused, setting_unrecorded};
 pub use valve::{
     Fullest, FullestTable, Turn, TurnedBy, pressure_known, pressure_unexplained, pressure_unknown,
     valve_turned,
@@ -84,6 +86,12 @@ pub mod event {
     pub const VALVE_SHUT: &str = "valve shut";
     /// A lane makes batches again.
     pub const VALVE_REOPENED: &str = "valve reopened";
+    /// A table's setting was set to what its curve says at the rate of now.
+    pub const SETTING_CHANGED: &str = "setting changed";
+    /// A server does not let us change a setting.
+    pub const SETTING_REFUSED: &str = "setting refused";
+    /// A change was not made, since nobody could remember it.
+    pub const SETTING_UNRECORDED: &str = "setting unrecorded";
     /// The line a minute.
     pub const PROGRESS: &str = "progress";
     /// What was settled a moment ago is not what the table holds.

@@ -8,6 +8,7 @@ use pumphouse_core::gap::Gaps;
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition};
 use pumphouse_core::pump::{CommitId, OrderId, TableId};
+use pumphouse_core::valve::Pressure;
 
 use crate::clickhouse::Insert;
 use crate::group::{Entries, MemberName};
@@ -61,6 +62,8 @@ pub enum Event {
     Tell(Who, Note),
     /// A process is to stop in order.
     Drain(Who),
+    /// What servers say of the parts of its table reaches a process.
+    Pressure(Who, Vec<Pressure>),
     /// A join reaches the coordinator: who, its client, its name if it has one, what it owns.
     Join(usize, u64, Option<MemberName>, BTreeSet<Partition>),
     /// A member leaves, or was not heard of for too long.
@@ -128,8 +131,12 @@ impl Agenda {
         self.order.push(Reverse((at, self.put, place)));
     }
 
-    /// The next event and its time.
-    pub fn take(&mut self) -> Option<(u64, Event)> {
+    /// The next event and its time, unless it comes after `until`: then it stays where it is, before its equals.
+    pub fn take(&mut self, until: u64) -> Option<(u64, Event)> {
+        let Reverse((at, ..)) = self.order.peek()?;
+        if *at > until {
+            return None;
+        }
         let Reverse((at, _, place)) = self.order.pop()?;
         self.free.push(place);
         let event = self.events[place].take().expect("what is in order is there");

@@ -203,7 +203,6 @@ impl World {
                 deleted.get(&Partition(*p)).is_some_and(|range| range.to.0 > *offset)
             };
             records.retain(|record| !is_deleted(record));
-            self.tell_after(delay, who, Note::Fact(epoch, Input::Deleted(claim.id, deleted)));
         }
         let filled = Filled { rows: records.len() as u64, bytes: records.len() as u64 * 10 };
         // What the tables hold of the batches in whose place it stands is left out, table by table.
@@ -216,7 +215,7 @@ impl World {
             }
         }
         let payload = Payload { id: claim.id, claimed_at: claim.claimed_at, records };
-        self.tell_after(delay, who, Note::Rebuilt(epoch, claim.id, Rc::new(payload), filled));
+        self.tell_after(delay, who, Note::Rebuilt(epoch, Rc::new(payload), filled, deleted));
     }
 
     /// The records that a claim covers and that give rows, as the logs hold them now; what it excludes from a table is a

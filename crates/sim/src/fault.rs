@@ -65,11 +65,13 @@ pub enum Fault {
     ShapeChanged,
     /// The tables refuse a row for ever.
     RowRefused,
+    /// Parts grow and shrink, or can't be read.
+    Pressure,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Crash,
         Self::Stop,
         Self::Drain,
@@ -98,6 +100,7 @@ impl Fault {
         Self::OffsetRegress,
         Self::ShapeChanged,
         Self::RowRefused,
+        Self::Pressure,
     ];
 
     /// Its name, for people.
@@ -132,6 +135,7 @@ impl Fault {
             Self::OffsetRegress => "offset regressed",
             Self::ShapeChanged => "shape changed",
             Self::RowRefused => "row refused",
+            Self::Pressure => "pressure of parts",
         }
     }
 

@@ -263,11 +263,12 @@ impl World {
 
     /// Rows of a claim are tried one by one, and none is stored.
     pub(crate) fn isolate(&mut self, (who, epoch): (Who, u64), claim: &Claim, table: TableId) {
-        let gone =
-            |(partition, range): (&Partition, &Range)| self.logs[partition.0 as usize].low > range.from.0;
+        let low = |partition: u32| self.logs[partition as usize].low;
+        let is_cut = claim.ranges.iter().any(|(partition, range)| low(partition.0) > range.from.0);
         let is_up = self.server.is_up && self.server.overloaded_until <= self.now;
         let bit = 1u8 << table.0;
-        let rows = self.records_of(claim).into_iter().filter(|(.., targets)| targets & bit != 0);
+        let rows = self.records_of(claim).into_iter();
+        let rows = rows.filter(|(p, offset, targets)| targets & bit != 0 && *offset >= low(*p));
         let rows: Vec<(u32, u64, u8)> = rows.collect();
         let refused = rows.iter().filter(|(p, offset, _)| self.logs[*p as usize].at(*offset).refused);
         let excluded = |(p, offset, _): &(u32, u64, u8)| Excluded {
@@ -280,8 +281,10 @@ impl World {
         let of = rows.len() as u64;
         let writes_first = table.0 == 0 && self.setup.with_view;
         let proof = Proof { is_steady: self.setup.steady, before_writing: !writes_first };
-        let found = if !is_up || claim.ranges.iter().any(gone) {
+        let found = if !is_up {
             Isolation::Unknown
+        } else if refused.is_empty() && is_cut {
+            Isolation::NoRowLeft
         } else if refused.is_empty() {
             Isolation::NoRow
         } else if refused.len() == rows.len() && rows.len() >= EVERY_ROW_MIN {

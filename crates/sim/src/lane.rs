@@ -1,15 +1,17 @@
 //! A lane's loop, as `drive/lane.rs` and `drive/take.rs` go round: what reaches the process becomes facts for its pump.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use pumphouse_core::batch::Filled;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input};
+use pumphouse_core::valve::Pressure;
 
 use crate::agenda::{Commit, Event, Sender, Who};
-use crate::clickhouse::Insert;
+use crate::clickhouse::{Insert, Payload};
 use crate::client::{Asks, Client};
 use crate::fault::Fault;
 use crate::group::{MemberName, Phase};
@@ -108,12 +110,8 @@ impl World {
             Note::Committed(client, id, failure) => self.commit_answered(index, client, id, failure),
             Note::Assigned(epoch, stored) if epoch == self.members[index].epoch => self.accept(index, stored),
             Note::Fact(epoch, input) if epoch == self.members[index].epoch => self.step(index, input),
-            Note::Rebuilt(epoch, batch, payload, filled) if epoch == self.members[index].epoch => {
-                self.members[index].payloads.insert(batch, payload);
-                self.step(index, Input::Rebuilt(batch, filled));
-                if !self.members[index].pump.is_in_flight(batch) {
-                    self.members[index].payloads.remove(&batch);
-                }
+            Note::Rebuilt(epoch, payload, filled, deleted) if epoch == self.members[index].epoch => {
+                self.built_again(index, payload, filled, deleted);
             }
             Note::Ends(epoch, ends) if epoch == self.members[index].epoch => self.ends_known(index, &ends),
             Note::Inserted(sender, input) => self.insert_answered(index, sender, Some(input)),
@@ -126,6 +124,20 @@ impl World {
         if !turns {
             let delay = self.chance.between(0, 5);
             self.call(index, self.now + delay);
+        }
+    }
+
+    fn built_again(
+        &mut self,
+        index: usize,
+        payload: Rc<Payload>,
+        filled: Filled,
+        deleted: BTreeMap<Partition, Range>,
+    ) {
+        let batch = payload.id;
+        if self.members[index].pump.awaits_rows(batch) {
+            self.members[index].payloads.insert(batch, payload);
+            self.step(index, Input::Rebuilt { batch, filled, deleted });
         }
     }
 
@@ -424,6 +436,13 @@ impl World {
         // Behind a gap the pump itself orders it.
         if here && !self.members[index].pump.has_gaps() {
             self.rejoin(index);
+        }
+    }
+
+    pub(crate) fn press(&mut self, who: Who, tables: Vec<Pressure>) {
+        if self.is_alive(who) && self.is_up(who.member) {
+            self.step(who.member, Input::Pressure(tables));
+            self.call(who.member, self.now + 1);
         }
     }
 

@@ -7,7 +7,7 @@ use pumphouse_core::batch::Filled;
 use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
-use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Effect, Input, Pump, TableId};
 
 use crate::agenda::{Commit, Sender, Who};
@@ -38,7 +38,7 @@ pub enum Note {
     /// A fact asked for under this epoch.
     Fact(u64, Input),
     /// A claimed batch, built again.
-    Rebuilt(u64, BatchId, Rc<Payload>, Filled),
+    Rebuilt(u64, Rc<Payload>, Filled, BTreeMap<Partition, Range>),
     /// The ends of logs.
     Ends(u64, BTreeMap<Partition, (Offset, Offset)>),
     /// The answer to an insert.

@@ -94,7 +94,10 @@ impl Setup {
             insert_timeout: Duration::from_millis(self.insert_timeout),
             safe_age: Duration::from_millis(self.safe_age),
             gaps: self.gaps,
-            valve: ValvePolicy::default(),
+            valve: ValvePolicy {
+                batch_age_max: Duration::from_millis(self.freshness * 8),
+                ..ValvePolicy::default()
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Faults that need no occasion: they come over the world every now and then.
 
 use pumphouse_core::offset::Partition;
+use pumphouse_core::valve::Pressure;
 
 use crate::agenda::Event;
 use crate::fault::Fault;
@@ -27,12 +28,25 @@ impl World {
             let who = self.members[member].who(member);
             self.agenda.put(self.now, Event::Drain(who));
         }
+        if self.members[member].state == State::Up && self.chance.strikes(Fault::Pressure) {
+            self.weigh(member);
+        }
         self.group_weather();
         self.server_weather();
         self.log_weather();
         self.hands();
         let pause = self.chance.between(200, 1_500);
         self.agenda.put(self.now + pause, Event::Weather);
+    }
+
+    /// Tells one process how many parts there are: any number, or that nobody knows.
+    fn weigh(&mut self, member: usize) {
+        let parts = self.chance.between(0, 3_400);
+        let table =
+            Pressure { parts, parts_total: parts, delay_at: 1_000, refuse_at: 3_000, ..Pressure::default() };
+        let known = parts <= 3_000;
+        let who = self.members[member].who(member);
+        self.agenda.put(self.now, Event::Pressure(who, if known { vec![table] } else { Vec::new() }));
     }
 
     fn group_weather(&mut self) {

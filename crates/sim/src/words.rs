@@ -71,9 +71,14 @@ pub(crate) fn fact(input: &Input) -> String {
         Input::Committed(id) => format!("commit {} is stored", id.0),
         Input::CommitFailed(id, failure) => format!("commit {} failed: {failure:?}", id.0),
         Input::StoredRead(id, found) => format!("for {} Kafka holds {}", batch(*id), stored(found)),
-        Input::Rebuilt(id, filled) => format!("{} is built again, {} rows", batch(*id), filled.rows),
+        Input::Rebuilt { batch: id, filled, deleted } => {
+            let without =
+                if deleted.is_empty() { String::new() } else { format!(" without {}", ranges(deleted)) };
+            format!("{} is built again, {} rows{without}", batch(*id), filled.rows)
+        }
         Input::Inserted(id, table) => format!("{} is in table {}", batch(*id), table.0),
         Input::InsertUnknown(id, table) => format!("{} may be in table {}", batch(*id), table.0),
+        Input::Strained(refusal) => format!("a server fails an insert: {refusal:?}"),
         Input::InsertRefused(id, table, refusal) => {
             format!("{} is not in table {}: {refusal:?}", batch(*id), table.0)
         }

@@ -180,12 +180,10 @@ impl World {
 
     fn run_until(&mut self, until: u64, stops_when_done: bool) {
         while self.failure.is_none() && !(stops_when_done && self.is_done()) {
-            let Some((at, event)) = self.agenda.take() else { return };
-            if at > until {
-                self.agenda.put(at, event);
+            let Some((at, event)) = self.agenda.take(until) else {
                 self.now = until;
                 return;
-            }
+            };
             self.now = at;
             self.events += 1;
             if self.events > EVENTS_MAX {
@@ -198,7 +196,7 @@ impl World {
     /// The last inserts of dead senders come in; nothing else happens any more.
     fn let_the_dead_speak(&mut self) {
         while self.failure.is_none()
-            && let Some((at, event)) = self.agenda.take()
+            && let Some((at, event)) = self.agenda.take(u64::MAX)
         {
             if matches!(event, Event::Insert(..) | Event::Land(_)) {
                 self.now = at;
@@ -214,6 +212,7 @@ impl World {
             Event::Wake(who) => self.wake(who),
             Event::Tell(who, note) => self.tell(who, note),
             Event::Drain(who) => self.drain(who),
+            Event::Pressure(who, tables) => self.press(who, tables),
             Event::Join(member, client, name, owned) => self.joins(member, client, name, owned),
             Event::Remove(name, why) => self.remove(name, why),
             Event::Expire(who, name) => self.expire(who, name),
@@ -299,6 +298,7 @@ impl World {
             let soon = self.chance.between(0, 20_000);
             let who = self.members[member].who(member);
             self.agenda.put(self.now + soon, Event::Wake(who));
+            self.agenda.put(self.now, Event::Pressure(who, Vec::new()));
         }
         self.arouse();
     }

@@ -49,3 +49,31 @@ fn a_neighbour_reset_by_hand_does_not_prove_that_a_batch_landed_whole() {
         holds(seed);
     }
 }
+
+/// At the end of a history's first part the next event went behind its equals: a claim's rows came back before the word
+/// that retention had deleted them, and were passed unreported.
+#[test]
+fn what_happens_at_one_moment_keeps_its_order() {
+    for seed in [20_038_992, 20_137_468] {
+        holds(seed);
+    }
+}
+
+/// Retention deleted a part of a batch while its refused rows were looked for and excluded: the lane halted, or tried the
+/// batch for hours, because nothing could be found out of a batch that is not whole.
+#[test]
+fn a_batch_with_refused_rows_that_is_partly_gone_is_reported_and_goes_on() {
+    for seed in [
+        20_002_781, 20_167_637, 20_332_323, 20_355_478, 20_376_288, 20_446_006, 20_471_779, 20_548_036,
+        20_554_010, 20_591_697, 20_596_156, 20_613_127, 20_645_316, 20_730_153, 20_778_558, 20_828_163,
+        20_908_233,
+    ] {
+        holds(seed);
+    }
+}
+
+/// A partition that had moved past a claim came to a lane that was still reporting a gap of it, and was read on.
+#[test]
+fn a_partition_past_the_claim_at_hand_is_read_on() {
+    holds(20_854_517);
+}

@@ -82,7 +82,6 @@ impl Pump {
         }
         self.owned.clear();
         self.gaps.clear();
-        self.deleted = None;
         self.work = Work::Idle;
         self.revoking = None;
     }

@@ -65,11 +65,16 @@ pub enum Input {
     /// What Kafka holds for every partition of a claim.
     StoredRead(BatchId, BTreeMap<Partition, Stored>),
     /// A claimed batch was built again from Kafka.
-    Rebuilt(BatchId, Filled),
+    Rebuilt {
+        /// The batch.
+        batch: BatchId,
+        /// What it amounts to.
+        filled: Filled,
+        /// Retention deleted these parts of it: it is without them.
+        deleted: BTreeMap<Partition, Range>,
+    },
     /// A claimed batch can't be built again: Kafka no longer holds this range.
     Gone(BatchId, Partition, Range),
-    /// Retention deleted these parts of a claim; what [`Input::Rebuilt`] brings after this is without them.
-    Deleted(BatchId, BTreeMap<Partition, Range>),
     /// What stands behind the starts of partitions without metadata of ours.
     Origins(OrderId, BTreeMap<Partition, Origin>),
     /// What is known after gaps were written down.
@@ -99,6 +104,8 @@ pub enum Input {
         /// The end of the log.
         high: Offset,
     },
+    /// For this reason a server failed an insert that may be done all the same; what became of it is a fact of its own.
+    Strained(Refusal),
     /// What servers say of the parts of all tables, in the same order each time; nothing where they could not be asked.
     Pressure(Vec<Pressure>),
     /// Settle what is open, then leave; at the given time leave in any case.

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use super::{AfterReport, Attempt, Effect, InFlight, OrderId, Pump, Purpose, Report, Work};
-use crate::claim::BatchId;
 use crate::gap::{Committed, GapOf, GapPolicy, Gaps, GapsAnswer, LostPlace, Origin};
 use crate::lane::Stage;
 use crate::moment::Moment;
@@ -125,35 +124,24 @@ impl Pump {
         }
     }
 
-    /// Notes what can't be built again of a claim.
-    pub(super) fn deleted(
-        &mut self,
-        batch: BatchId,
-        ranges: BTreeMap<Partition, Range>,
-        out: &mut Vec<Effect>,
-    ) {
-        if let Some((partition, range)) = ranges.first_key_value()
-            && self.reads_again(batch)
-        {
-            // The next owner finds the claim and reports what is missing of it.
-            return self.halt(Halt::Gone { batch, partition: *partition, range: *range }, out);
-        }
-        let recovering = matches!(&self.work, Work::Recovering(claim, _) if claim.id == batch);
-        match (recovering, ranges.first_key_value()) {
-            (false, _) | (true, None) => {}
-            (true, Some((partition, range))) if self.policy.gaps == GapPolicy::Halt => {
-                self.halt(Halt::Gone { batch, partition: *partition, range: *range }, out);
-            }
-            (true, Some(_)) => self.deleted = Some((batch, ranges)),
-        }
-    }
-
     /// Inserts a batch that was built again. Where retention deleted a part of it, that is written down first, for every
     /// partition of the claim: once the rest is in a table, the whole one under the same token would be left out, and
     /// another partition's history would say of this one that all of it landed.
-    pub(super) fn insert_rebuilt(&mut self, in_flight: InFlight, moment: &Moment, out: &mut Vec<Effect>) {
-        let deleted = self.deleted.take_if(|(batch, _)| *batch == in_flight.claim.id);
-        let Some((_, missing)) = deleted else { return self.start_insert(in_flight, moment, out) };
+    pub(super) fn insert_rebuilt(
+        &mut self,
+        in_flight: InFlight,
+        missing: BTreeMap<Partition, Range>,
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        let batch = in_flight.claim.id;
+        match missing.first_key_value() {
+            None => return self.start_insert(in_flight, moment, out),
+            Some((partition, range)) if self.policy.gaps == GapPolicy::Halt => {
+                return self.halt(Halt::Gone { batch, partition: *partition, range: *range }, out);
+            }
+            Some(_) => {}
+        }
         let gaps = Gaps { missing, of: GapOf::Claim(in_flight.claim.clone()) };
         self.report(gaps, AfterReport::Insert(in_flight), out);
     }

@@ -13,6 +13,7 @@
 //! | too many | | | halt |
 //! | every row | | | halt: the table is at fault |
 //! | no row, or nothing could be found out | | | the same insert again; after three such searches halt, or stay in doubt |
+//! | no row of what Kafka still holds of the batch | | | build it again: what is gone is a gap ([`super::gaps`]) |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -130,6 +131,10 @@ impl Pump {
             Isolation::Rows { rows, of, proof } => self.exclude(table, (rows, of), proof, moment, out),
             Isolation::TooMany { rows, proof } => self.take_back(table, rows, proof, out),
             Isolation::NoRow | Isolation::Unknown => self.search_was_fruitless(table, moment),
+            Isolation::NoRowLeft => {
+                self.search_was_fruitless(table, moment);
+                self.build_again(out);
+            }
         }
         self.send_what_was_held(moment, out);
     }
@@ -167,21 +172,16 @@ impl Pump {
     }
 
     /// The exclusion is stored: from here on the rows without it may be inserted.
-    pub(super) fn revised(&mut self, mut in_flight: InFlight, out: &mut Vec<Effect>) {
-        in_flight.isolating = Isolating::Rebuilding;
-        out.push(Effect::Rebuild(in_flight.claim.clone()));
+    pub(super) fn revised(&mut self, in_flight: InFlight, out: &mut Vec<Effect>) {
         self.work = Work::Inserting(in_flight);
+        self.build_again(out);
     }
 
-    /// The batch at hand was built again, without the excluded rows.
-    pub(super) fn rebuilt_without(&mut self, batch: BatchId, moment: &Moment, out: &mut Vec<Effect>) -> bool {
-        let Some(in_flight) = self.inserting(batch) else { return false };
-        let is_awaited = in_flight.isolating == Isolating::Rebuilding;
-        if is_awaited {
-            in_flight.isolating = Isolating::No;
-            self.send_next_targets(moment, out);
-        }
-        is_awaited
+    /// The batch at hand is inserted as its claim and Kafka give it now.
+    fn build_again(&mut self, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &mut self.work else { return };
+        in_flight.isolating = Isolating::Rebuilding;
+        out.push(Effect::Rebuild(in_flight.claim.clone()));
     }
 
     /// Whether the batch at hand is being read again to find or to leave out rows.

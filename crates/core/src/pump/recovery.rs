@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Maker, Outcome, Pump, Purpose, Work};
+use super::{Effect, InFlight, Isolating, Maker, Outcome, Pump, Purpose, Work};
 use crate::batch::Filled;
 use crate::claim::{BatchId, Claim};
 use crate::lane::{Stage, Stored};
@@ -76,17 +76,37 @@ impl Pump {
         self.commit(entries, Purpose::Drop(batch), out);
     }
 
-    pub(super) fn rebuilt(&mut self, batch: BatchId, filled: Filled, moment: &Moment, out: &mut Vec<Effect>) {
-        if self.rebuilt_without(batch, moment, out) {
+    /// Whether the rows of `batch` are to be read again: only then does [`super::Input::Rebuilt`] say anything.
+    #[must_use]
+    pub fn awaits_rows(&self, batch: BatchId) -> bool {
+        match &self.work {
+            Work::Recovering(claim, _) => claim.id == batch,
+            Work::Inserting(in_flight) => {
+                in_flight.claim.id == batch && in_flight.isolating == Isolating::Rebuilding
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn rebuilt(
+        &mut self,
+        (batch, filled): (BatchId, Filled),
+        deleted: BTreeMap<Partition, Range>,
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.awaits_rows(batch) {
             return;
         }
-        let Work::Recovering(claim, maker) = &self.work else { return };
-        if claim.id != batch {
-            return;
-        }
-        let outcome = if *maker == Maker::Others { Outcome::Resent } else { Outcome::Settled };
-        let in_flight = self.in_flight_of(claim.clone(), outcome, filled.bytes);
-        self.insert_rebuilt(in_flight, moment, out);
+        let in_flight = match &self.work {
+            Work::Inserting(in_flight) => InFlight { isolating: Isolating::No, ..in_flight.clone() },
+            Work::Recovering(claim, maker) => {
+                let outcome = if *maker == Maker::Others { Outcome::Resent } else { Outcome::Settled };
+                self.in_flight_of(claim.clone(), outcome, filled.bytes)
+            }
+            _ => unreachable!("looked at above"),
+        };
+        self.insert_rebuilt(in_flight, deleted, moment, out);
     }
 
     pub(super) fn gone(&mut self, batch: BatchId, partition: Partition, range: Range, out: &mut Vec<Effect>) {

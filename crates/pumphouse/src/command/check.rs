@@ -1,27 +1,52 @@
-//! `pumphouse check`: is the configuration right, and do schemas and columns agree, without touching any server.
+//! `pumphouse check`: is the configuration right, and what will its design do; by the file alone, or against the servers.
 
-use std::fmt::Write as _;
+mod text;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::configuration::{self, ConfigurationFile};
-use super::counted::counted;
-use crate::config::settings::{Condition, Matches, Settings, Stream, Table, When};
-use crate::config::{Finding, Mistakes, Severity, schema_findings};
+use super::dead::Line;
+use crate::check::{self, Asked, Finding, Survey, finding};
+use crate::config::{Mistakes, Settings};
 use crate::fault::Exit;
 
-/// Say all that is wrong with a configuration, or what it means
+/// Say all that is wrong with a configuration, or what it means and what its design will do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   pumphouse check -c pumphouse.yaml
-  pumphouse check --json | jq '.mistakes[].what'
+  pumphouse check --rate 40000 --spread 365d
+  pumphouse check --live
+  pumphouse check --live --outage 60h --processes 3
+  pumphouse check --json | jq '.findings[] | select(.severity != \"advice\")'
 
-Exit codes: 0 nothing wrong, 2 a JSON Schema allows records that would become dead letters, \
-65 mistakes.")]
+Without --live no server is asked: the file is judged, and its tables as `apply` would create them.
+With --live the servers are asked: all that `run` would refuse, and more. The rate is measured over some \
+seconds unless --rate says it. Nothing is changed but a scratch copy of each table, which is dropped again.
+
+Each finding has a code: `pumphouse explain PH-0211` prints its page; docs/guide/check.md has the list.
+
+Exit codes: 0 nothing but advice, 1 it did not work, 2 errors or warnings, 65 mistakes in the file.")]
 pub struct Check {
     #[command(flatten)]
     file: ConfigurationFile,
+    /// Ask the servers, too
+    #[arg(long)]
+    live: bool,
+    /// Events per second of each stream
+    #[arg(long, value_name = "N")]
+    rate: Option<u64>,
+    /// How far apart the event times in one batch lie: 2h, 30d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    spread: Option<Duration>,
+    /// Processes that run at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    processes: u16,
+    /// The longest time that nothing takes events
+    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = span)]
+    outage: Duration,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,28 +54,57 @@ pub struct Check {
 
 impl Check {
     /// Prints the verdict.
-    #[must_use]
-    pub fn run(self) -> Exit {
+    ///
+    /// # Errors
+    /// When the process can't be set up.
+    pub fn run(self) -> anyhow::Result<Exit> {
         let settings = match (configuration::read(&self.file.config), self.json) {
             (Ok(settings), _) => settings,
             (Err(mistakes), true) => {
                 println!("{}", told(&mistakes));
-                return Exit::Configuration;
+                return Ok(Exit::Configuration);
             }
             (Err(mistakes), false) => {
                 eprintln!("{mistakes}");
-                return Exit::Configuration;
+                return Ok(Exit::Configuration);
             }
         };
-        let findings: Vec<Finding> = settings.streams.values().flat_map(schema_findings).collect();
-        if self.json {
-            let settings = settings.to_redacted_json();
-            println!("{}", json!({ "mistakes": [], "findings": findings, "settings": settings }));
+        let asked =
+            Asked { rate: self.rate, spread: self.spread, processes: self.processes, outage: self.outage };
+        let mut survey = if self.live {
+            surveyed(&settings, &asked)?
         } else {
-            print!("{}", report(&self.file.config.display().to_string(), &settings, &findings));
-        }
-        exit(&findings)
+            Survey { findings: check::offline(&settings, &asked), notes: Vec::new() }
+        };
+        survey.findings = finding::in_order(survey.findings);
+        self.say(&settings, &survey);
+        Ok(finding::exit(&survey.findings))
     }
+
+    fn say(&self, settings: &Settings, survey: &Survey) {
+        if self.json {
+            let findings: Vec<Value> = survey.findings.iter().map(Finding::to_json).collect();
+            let settings = settings.to_redacted_json();
+            let (mistakes, measured) = (Vec::<Value>::new(), &survey.notes);
+            println!(
+                "{}",
+                json!({ "mistakes": mistakes, "findings": findings, "measured": measured, "settings": settings })
+            );
+        } else {
+            print!("{}", text::report(&self.file.config.display().to_string(), settings, survey));
+        }
+    }
+}
+
+/// Asks the servers; on a terminal or in a log, a line a second says what is done.
+fn surveyed(settings: &Settings, asked: &Asked) -> anyhow::Result<Survey> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut line = Line::start();
+    let mut say = |doing: &str| line.say(|| format!("pumphouse: {doing}"));
+    let survey = runtime.block_on(check::live(settings, asked, &mut say));
+    // Questions to Kafka may still wait for an answer that nobody needs.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(survey)
 }
 
 /// The mistakes as JSON: a list under the same name as where there are none.
@@ -58,102 +112,21 @@ fn told(mistakes: &Mistakes) -> Value {
     json!({ "mistakes": mistakes.mistakes, "findings": [] })
 }
 
-fn exit(findings: &[Finding]) -> Exit {
-    let disagrees = findings.iter().any(|finding| finding.severity == Severity::Disagree);
-    if disagrees { Exit::Findings } else { Exit::Fine }
-}
-
-/// What the file means, in a line for each table, and what its schemas and columns say differently.
-fn report(file: &str, settings: &Settings, findings: &[Finding]) -> String {
-    let verdict = match findings.iter().filter(|finding| finding.severity == Severity::Disagree).count() {
-        0 => "nothing wrong".to_owned(),
-        places => format!("schemas and columns disagree in {}", counted(places as u64, "place")),
-    };
-    let (streams, revision) = (counted(settings.streams.len() as u64, "stream"), &settings.revision);
-    let mut text = format!("{file}: {verdict}; {streams}, revision {revision}\n");
-    for stream in settings.streams.values() {
-        // Writing into a String can't fail.
-        let _ =
-            writeln!(text, "\nstream {}, from the topic {}{}", stream.name, stream.topic, judged_by(stream));
-        for table in &stream.tables {
-            let _ = writeln!(
-                text,
-                "  {}: {}, {}",
-                table.full_name(),
-                counted(table.columns.len() as u64, "column"),
-                takes(table)
-            );
-        }
-        for finding in findings.iter().filter(|finding| finding.stream == stream.name) {
-            let _ = writeln!(text, "  {}", in_a_line(finding));
-        }
-    }
-    text
-}
-
-fn judged_by(stream: &Stream) -> String {
-    stream.schema.as_ref().map_or_else(String::new, |schema| format!(", judged by {}", schema.file))
-}
-
-/// The records that a table takes, in words.
-fn takes(table: &Table) -> String {
-    match &table.when {
-        None => "every record".to_owned(),
-        Some(When::Otherwise) => "records that no other table with conditions takes".to_owned(),
-        Some(When::All(conditions)) => {
-            let conditions: Vec<String> = conditions.iter().map(condition).collect();
-            format!("records where {}", conditions.join(", "))
-        }
-    }
-}
-
-fn condition(Condition { field, is }: &Condition) -> String {
-    let field = field.join(".");
-    let any_of = |values: &[Value]| values.iter().map(Value::to_string).collect::<Vec<_>>().join(" or ");
-    match is {
-        Matches::AnyOf(values) => format!("{field} is {}", any_of(values)),
-        Matches::NoneOf(values) => format!("{field} is not {}", any_of(values)),
-        Matches::Present => format!("{field} is there"),
-        Matches::Absent => format!("{field} is not there"),
-    }
-}
-
-fn in_a_line(finding: &Finding) -> String {
-    let severity = if finding.severity == Severity::Disagree { "disagree" } else { "note" };
-    let column = match (finding.table.as_str(), finding.column.as_str()) {
-        ("", _) => String::new(),
-        (table, "") => format!(" {table}"),
-        (table, column) => format!(" {table}.{column}"),
-    };
-    let path = if finding.path.is_empty() { String::new() } else { format!(" at `{}`", finding.path) };
-    format!("{severity}:{column}{path}: {}; {}", finding.what, finding.suggestion)
+/// `90s`, `30m`, `24h`, `365d`.
+fn span(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a whole number with `s`, `m`, `h` or `d`, such as 24h".to_owned();
+    let (digits, seconds) = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)]
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+        .ok_or_else(expected)?;
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::parse_with_files;
-
-    fn settings(schema: &str) -> Settings {
-        let text = "clickhouse: { url: \"http://h\" }\nkafka: { brokers: h }\nstreams:\n  events:\n    from: { topic: t }\n    \
-                    schema: s.json\n    columns: { kind: String }\n    tables:\n      clicks:\n        \
-                    when: { kind: [click, 5], geo.city: { not: x, exists: true }, bot: { exists: false } }\n        \
-                    columns: { x: UInt8 }\n        order_by: kind\n      rest: { when: otherwise, order_by: kind }\n      \
-                    all: { order_by: kind }\n";
-        parse_with_files("f", text, &|_| None, &|_| Ok(schema.to_owned()))
-            .unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    #[test]
-    fn each_table_has_a_line_and_each_finding() {
-        let settings = settings(
-            r#"{ "required": ["kind", "id"], "properties": { "kind": { "type": "string" }, "x": { "type": "string" } } }"#,
-        );
-        let findings: Vec<Finding> = settings.streams.values().flat_map(schema_findings).collect();
-        let text = report("pumphouse.yaml", &settings, &findings).replace(&settings.revision, "REVISION");
-        insta::assert_snapshot!(text);
-        assert_eq!(exit(&findings), Exit::Findings);
-    }
 
     #[test]
     fn mistakes_are_a_list() {
@@ -164,13 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn a_note_alone_is_fine() {
-        let settings = settings(
-            r#"{ "required": ["kind", "id", "x"], "properties": { "kind": { "type": "string" } } }"#,
-        );
-        let findings: Vec<Finding> = settings.streams.values().flat_map(schema_findings).collect();
-        assert!(!findings.is_empty());
-        assert_eq!(exit(&findings), Exit::Fine);
-        assert_eq!(exit(&[]), Exit::Fine);
+    fn a_span_has_a_unit() {
+        assert_eq!(span("24h"), Ok(Duration::from_hours(24)));
+        assert_eq!(span("365d"), Ok(Duration::from_hours(365 * 24)));
+        for text in ["24", "h", "-1h", "1w", "", "99999999999999999999d"] {
+            assert!(span(text).is_err(), "{text}");
+        }
     }
 }

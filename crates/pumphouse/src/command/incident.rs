@@ -1,24 +1,34 @@
-//! `internal incident 003`: an incident from elsewhere, shown again on real servers, and a report. Ends with 0 only if
+//! `internal incident 001|002|003`: an incident from elsewhere, shown again on real servers, and a report. Ends with 0 only if
 //! all of it holds.
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
+use serde_json::Value;
 
-use crate::demo::incident;
+use crate::demo::incident::{self, Failure};
+use crate::demo::parts::{flood, year};
 use crate::fault::Exit;
 
 /// Which one to show.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Incident {
     /// Its number
-    #[arg(value_parser = ["003"])]
+    #[arg(value_parser = ["001", "002", "003"])]
     number: String,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A report of any of them.
+struct Report {
+    json: serde_json::Result<Value>,
+    page: String,
+    holds: bool,
 }
 
 impl Incident {
@@ -30,12 +40,33 @@ impl Incident {
         let exe = env::current_exe().context("the path of this program is not known")?;
         let begun = Instant::now();
         let mut say = |step: &str| eprintln!("{:>5.1} s  {step}", begun.elapsed().as_secs_f64());
-        let report = incident::run(&exe, &mut say).with_context(|| format!("incident {}", self.number))?;
+        let report =
+            show(&self.number, &exe, &mut say).with_context(|| format!("incident {}", self.number))?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            println!("{}", serde_json::to_string_pretty(&report.json?)?);
         } else {
-            println!("\n{}", report.page());
+            println!("\n{}", report.page);
         }
         Ok(if report.holds { Exit::Fine } else { Exit::Failed }.into())
+    }
+}
+
+fn show(number: &str, exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+    match number {
+        "001" => year::run(exe, say).map(|report| Report {
+            json: serde_json::to_value(&report),
+            page: report.page(),
+            holds: report.holds,
+        }),
+        "002" => flood::run(exe, say).map(|report| Report {
+            json: serde_json::to_value(&report),
+            page: report.page(),
+            holds: report.holds,
+        }),
+        _ => incident::run(exe, say).map(|report| Report {
+            json: serde_json::to_value(&report),
+            page: report.page(),
+            holds: report.holds,
+        }),
     }
 }

@@ -14,6 +14,7 @@ pub mod incident;
 pub mod internal;
 pub mod produce;
 pub mod run;
+pub mod settings;
 pub mod simulate;
 
 mod servers;

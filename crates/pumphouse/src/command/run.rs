@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pumphouse_clickhouse::client::Client;
-use pumphouse_clickhouse::preflight::{self, Expected, Severity};
+use pumphouse_clickhouse::preflight::{self, Severity};
 use pumphouse_core::gap::GapPolicy;
 
 use super::configuration::{ConfigurationFile, read_or_say};
@@ -17,6 +17,7 @@ use crate::drive::ready;
 use crate::fault::{Code, Exit, Fault};
 use crate::sink::gaps::gaps_target;
 use crate::sink::mend;
+use crate::sink::tables::{expected, several_servers};
 use crate::sink::target::{self, Target};
 use crate::telemetry::{self, event};
 
@@ -38,9 +39,17 @@ pub struct Run {
     /// For how many seconds tokens are relied on, at most
     #[arg(long, hide = true, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(12..=1800))]
     safe_age: u64,
+    /// Seconds between two changes of a table's setting, at least
+    #[arg(long, hide = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=60))]
+    settings_every: u64,
 }
 
 impl Run {
+    fn times(&self) -> Times {
+        let [safe_age_max, settings_every] = [self.safe_age, self.settings_every].map(Duration::from_secs);
+        Times { safe_age_max, settings_every }
+    }
+
     /// Runs until a signal or a halt.
     ///
     /// # Errors
@@ -56,7 +65,7 @@ impl Run {
             return Ok(Exit::Usage);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let ended = runtime.block_on(start(Arc::clone(&settings), Duration::from_secs(self.safe_age)));
+        let ended = runtime.block_on(start(Arc::clone(&settings), self.times()));
         // Questions to Kafka may still wait for an answer that nobody needs.
         runtime.shutdown_timeout(Duration::from_secs(1));
         match ended {
@@ -76,6 +85,13 @@ impl Run {
     }
 }
 
+/// What tests shorten.
+#[derive(Clone, Copy)]
+struct Times {
+    safe_age_max: Duration,
+    settings_every: Duration,
+}
+
 /// Why the process did not begin.
 enum Stop {
     Fault(Box<Fault>),
@@ -90,7 +106,7 @@ impl From<Fault> for Stop {
     }
 }
 
-async fn start(settings: Arc<Settings>, safe_age_max: Duration) -> Result<Exit, Stop> {
+async fn start(settings: Arc<Settings>, times: Times) -> Result<Exit, Stop> {
     tracing::info!(revision = settings.revision, streams = settings.streams.len(), "{}", event::STARTING);
     let client = process::reach(&settings).await?;
     let mut streams = Vec::new();
@@ -98,7 +114,8 @@ async fn start(settings: Arc<Settings>, safe_age_max: Duration) -> Result<Exit, 
     for stream in settings.streams.values() {
         let partitions = ready::topics(&settings, stream).await?;
         let (mut ready, mut findings) = ready_stream(&settings, &client, stream, partitions).await?;
-        ready.safe_age = ready.safe_age.min(safe_age_max);
+        ready.safe_age = ready.safe_age.min(times.safe_age_max);
+        ready.settings_every = times.settings_every;
         refused.append(&mut findings);
         streams.push(ready);
     }
@@ -158,28 +175,12 @@ pub(super) async fn ready_stream(
         refused.extend(report.findings.into_iter().filter(|finding| finding.severity == Severity::Refuse));
     }
     let written = written.into_iter().collect();
-    Ok((ReadyStream { stream: stream.clone(), targets, written, safe_age, partitions }, refused))
-}
-
-/// A batch may go to another server only where both hold the same table.
-fn several_servers(target: &Target) -> preflight::Finding {
-    preflight::Finding {
-        code: "PH-0042",
-        severity: Severity::Refuse,
-        what: format!("table {} is not replicated, but several servers are configured", target.name()),
-        why: "what one server has taken the others do not have".to_owned(),
-        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
-    }
+    let settings_every = Duration::from_mins(1);
+    let stream = stream.clone();
+    Ok((ReadyStream { stream, targets, written, safe_age, partitions, settings_every }, refused))
 }
 
 async fn inspect(settings: &Settings, client: &Client, target: &Target) -> Result<preflight::Report, Fault> {
-    let expected = Expected {
-        database: &target.database,
-        table: &target.table,
-        columns: &target.columns,
-        settings: &settings.clickhouse.settings,
-        allow_untested_server: settings.clickhouse.allow_untested_server,
-    };
-    let inspected = preflight::inspect(client, 0, &expected).await;
+    let inspected = preflight::inspect(client, 0, &expected(target, &settings.clickhouse)).await;
     inspected.map_err(|error| Fault::new(Code::ClickHouseUnreachable, target.name(), error.to_string()))
 }

@@ -134,6 +134,7 @@ const TABLE: &[Key] = &[
     ORDER_BY,
     PARTITION_BY,
     TTL,
+    SETTINGS_BY_RATE,
 ];
 
 /// `streams.<stream>.tables.<table>`
@@ -157,6 +158,7 @@ pub(super) const TABLES: &[Key] = &[
     ORDER_BY,
     PARTITION_BY,
     TTL,
+    SETTINGS_BY_RATE,
     ROLLUPS,
 ];
 
@@ -184,6 +186,18 @@ const PARTITION_BY: Key = Key::new("partition_by", Kind::Text, Absent("one parti
 const TTL: Key = Key::new("ttl", Kind::Text, Absent("rows are kept"))
     .doc("When rows are removed: an expression.")
     .example("ts + INTERVAL 13 MONTH");
+
+const SETTINGS_BY_RATE: Key = Key::new(
+    "settings_by_rate",
+    Kind::Curves("table settings to their values by events per second"),
+    Absent("settings stay as they are"),
+)
+.doc(
+    "Settings of the table that follow the stream's rate: straight between two points, flat outside. One process sets \
+     them by `ALTER TABLE … MODIFY SETTING`, each at most once a minute and only where it differs by a tenth; \
+     `pumphouse settings` shows the changes and takes them back.",
+)
+.example("{ parts_to_delay_insert: { 1000000: 20, 4000000: 50 } }");
 
 pub(super) const ROLLUP: &[Key] = &[
     Key::new("every", Kind::Text, Required)

@@ -56,6 +56,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Named(_, keys) => named(&section(keys)),
         Kind::Columns(keys) => named(&json!({ "anyOf": [{ "type": "string" }, section(keys)] })),
         Kind::Pairs(_) => named(&single),
+        Kind::Curves(_) => named(&curve()),
         Kind::Text | Kind::Secret | Kind::Address | Kind::StartFrom | Kind::ColumnType => {
             json!({ "type": "string" })
         }
@@ -89,6 +90,16 @@ fn kind(kind: &Kind) -> Value {
         }
         Kind::When => json!({ "anyOf": [or_variable(&json!({ "const": "otherwise" })), when(&single)] }),
     }
+}
+
+/// Points: a value at each rate.
+fn curve() -> Value {
+    json!({
+        "type": "object",
+        "patternProperties": { "^[0-9_]+$": or_variable(&json!({ "type": "integer", "minimum": 0 })) },
+        "additionalProperties": false,
+        "minProperties": 1,
+    })
 }
 
 /// Conditions: what is asked of each field.

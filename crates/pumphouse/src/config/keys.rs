@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Columns(&'static [Key]),
     /// A map of names the user chooses to single values.
     Pairs(&'static str),
+    /// A map of names the user chooses to maps of whole numbers to whole numbers.
+    Curves(&'static str),
     /// A text that is not empty.
     Text,
     /// One text or a list of them.
@@ -136,7 +138,7 @@ impl Kind {
             Self::Section(_) | Self::SectionOrOff(_) => "a map of keys".to_owned(),
             Self::Named(each, _) => format!("a map with a name for each {each}"),
             Self::Columns(_) => "a map of column names to types".to_owned(),
-            Self::Pairs(each) => format!("a map of {each}"),
+            Self::Pairs(each) | Self::Curves(each) => format!("a map of {each}"),
             Self::Text | Self::Secret => "a text".to_owned(),
             Self::Texts => "a text or a list of texts".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),

@@ -17,6 +17,7 @@ mod kafka_properties;
 mod keys;
 mod meaning;
 mod mistake;
+mod rate_settings;
 mod reference;
 mod revision;
 mod rollup;

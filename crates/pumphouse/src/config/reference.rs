@@ -122,11 +122,22 @@ fn refusals() -> String {
          `partition.assignment.strategy`, which the broker then decides.\n\n\
          ## ClickHouse settings that are refused\n\n",
     );
-    for (name, why) in super::insert_settings::REFUSED {
+    refused(&mut text, super::insert_settings::REFUSED);
+    let allowed: Vec<String> = super::rate_settings::ALLOWED.iter().map(|name| format!("`{name}`")).collect();
+    let _ = write!(
+        text,
+        "\n## Table settings that can follow the rate\n\n{}.\n\nRefused:\n\n",
+        allowed.join(", ")
+    );
+    refused(&mut text, super::rate_settings::REFUSED);
+    text
+}
+
+fn refused(text: &mut String, list: &[(&str, &str)]) {
+    for (name, why) in list {
         let star = if name.ends_with('_') { "*" } else { "" };
         let _ = writeln!(text, "- `{name}{star}`: {why}.");
     }
-    text
 }
 
 #[cfg(test)]

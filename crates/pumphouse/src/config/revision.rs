@@ -1,9 +1,11 @@
 //! What a configuration means as one printable value without its secrets, and the two fingerprints taken of it:
 //! the revision of the whole, and the shape of one stream's rows. Does not store either.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use pumphouse_core::curve::Curve;
 use pumphouse_core::gap::GapPolicy;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -156,7 +158,21 @@ fn table_json(table: &Table) -> Map<String, Value> {
     if let Some(when) = &table.when {
         object.insert("when".to_owned(), when_json(when));
     }
+    if !table.settings_by_rate.is_empty() {
+        object.insert("settings_by_rate".to_owned(), json!(curves_json(&table.settings_by_rate)));
+    }
     object
+}
+
+fn curves_json(curves: &BTreeMap<String, Curve>) -> Map<String, Value> {
+    let points = |curve: &Curve| {
+        curve
+            .points()
+            .iter()
+            .map(|(rate, value)| (rate.to_string(), Value::from(*value)))
+            .collect::<Map<_, _>>()
+    };
+    curves.iter().map(|(name, curve)| (name.clone(), Value::Object(points(curve)))).collect()
 }
 
 /// Conditions as a list, each with its path: the order in which they are written means nothing.

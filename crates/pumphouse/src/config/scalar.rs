@@ -70,7 +70,7 @@ pub(super) fn number(text: &str, kind: &Kind) -> Result<u64, Wrong> {
 }
 
 /// A whole number, with `_` between digits as in `1_000_000`.
-fn digits(text: &str) -> Option<u64> {
+pub(super) fn digits(text: &str) -> Option<u64> {
     let text = text.trim();
     let odd = text.is_empty() || text.starts_with('_') || text.ends_with('_') || text.contains("__");
     if odd || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {

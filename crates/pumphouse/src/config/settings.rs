@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use pumphouse_core::curve::Curve;
 use pumphouse_core::gap::GapPolicy;
 use pumphouse_core::schema::ColumnType;
 
@@ -193,6 +194,7 @@ impl Table {
             order_by: vec!["tuple()".to_owned()],
             partition_by: None,
             ttl: None,
+            settings_by_rate: BTreeMap::new(),
             rollups: BTreeMap::new(),
         }
     }
@@ -298,6 +300,8 @@ pub struct Table {
     pub partition_by: Option<String>,
     /// TTL: an expression.
     pub ttl: Option<String>,
+    /// Settings that follow the rate of the stream's events.
+    pub settings_by_rate: BTreeMap<String, Curve>,
     /// Materialized views with a target each, by name.
     pub rollups: BTreeMap<String, Rollup>,
 }

@@ -9,6 +9,7 @@ use super::column;
 use super::condition;
 use super::declared_stream::{KEEP_IN, TABLES};
 use super::keys;
+use super::rate_settings;
 use super::rollup;
 use super::said::{Entry, Place, Said};
 use super::scalar::Wrong;
@@ -246,6 +247,7 @@ fn keys_of(
     let order_by = order_by(table, columns.zip(given.lineage));
     let partition_by = table.text("partition_by");
     let ttl = table.text("ttl");
+    let settings_by_rate = rate_settings::read(table);
     let (database, name) = name?;
     Some(Table {
         database,
@@ -256,6 +258,7 @@ fn keys_of(
         order_by: order_by?,
         partition_by,
         ttl,
+        settings_by_rate: settings_by_rate?,
         rollups: BTreeMap::new(),
     })
 }

@@ -11,6 +11,7 @@
 //!   findings, count     what ClickHouse has, held against what was produced
 //!   screen, view        what is shown meanwhile
 //! incident              another story on the same ground: bad messages, and a consumer that can't get past them
+//! parts                 two more: a server that can't merge as fast as small inserts come
 //! ```
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub mod feed;
 pub mod findings;
 pub mod incident;
 pub mod mock_kafka;
+pub mod parts;
 pub mod producer;
 pub mod schedule;
 pub mod screen;

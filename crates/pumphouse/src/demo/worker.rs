@@ -2,6 +2,7 @@
 //! due, nor what the worker does.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub struct Worker {
     exe: PathBuf,
     config: PathBuf,
     log: PathBuf,
+    further: Vec<OsString>,
     process: Option<Guarded>,
 }
 
@@ -28,7 +30,14 @@ impl Worker {
     /// A worker for a configuration file, not started yet; `exe` is pumphouse's own binary.
     #[must_use]
     pub fn new(exe: PathBuf, config: PathBuf, log: PathBuf) -> Self {
-        Self { exe, config, log, process: None }
+        Self { exe, config, log, further: Vec::new(), process: None }
+    }
+
+    /// The same with further words on its command line.
+    #[must_use]
+    pub fn with(mut self, further: &[&str]) -> Self {
+        self.further.extend(further.iter().map(OsString::from));
+        self
     }
 
     /// Starts it and tells its process id.
@@ -36,12 +45,10 @@ impl Worker {
     /// # Errors
     /// When the system refuses.
     pub fn start(&mut self) -> Result<u32, Fault> {
-        let program = Program {
-            path: self.exe.clone(),
-            arguments: vec!["run".into(), "--config".into(), self.config.clone().into_os_string()],
-            log: self.log.clone(),
-            scratch: None,
-        };
+        let mut arguments: Vec<OsString> =
+            vec!["run".into(), "--config".into(), self.config.clone().into_os_string()];
+        arguments.extend(self.further.iter().cloned());
+        let program = Program { path: self.exe.clone(), arguments, log: self.log.clone(), scratch: None };
         let process =
             Guarded::spawn(&self.exe, &program).map_err(|error| fault("was not started", &error))?;
         let pid = process.pid();
@@ -82,6 +89,18 @@ impl Worker {
     pub fn last_words(&self) -> String {
         let log = self.said();
         log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
+    }
+
+    /// Whether its log holds these words.
+    #[must_use]
+    pub fn has_said(&self, words: &str) -> bool {
+        self.said().contains(words)
+    }
+
+    /// The lines of its log that hold these words.
+    #[must_use]
+    pub fn lines_with(&self, words: &str) -> Vec<String> {
+        self.said().lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 
     /// How many batches that a killed worker had claimed were found, over all starts.

@@ -1,5 +1,6 @@
 //! Carries out the order to find refused rows: reads the batch again, has its rows tried, says what was found.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pumphouse_core::claim::{BatchId, Claim};
@@ -7,9 +8,9 @@ use pumphouse_core::isolation::Isolation;
 use pumphouse_core::pump::{Input, TableId};
 
 use super::lane::{Answer, Lane, Mailbox, Shared};
-use super::orders::read_again;
+use super::orders::{leave_out, read_again};
 use super::ready;
-use crate::decode::{Code as RejectCode, LeftOut, RowPlace};
+use crate::decode::{Code as RejectCode, LeftOut, OpenBatch, RowPlace};
 use crate::sink::isolate::{self, Block, Found};
 use crate::sink::target::Target;
 use crate::source::kafka::reader::ReadError;
@@ -58,6 +59,7 @@ fn outcome(isolation: &Isolation) -> &'static str {
         Isolation::TooMany { .. } => "more rows than one batch may leave out",
         Isolation::EveryRow => "every row",
         Isolation::NoRow => "no row by itself",
+        Isolation::NoRowLeft => "no row by itself of what Kafka still holds",
         Isolation::Unknown => "could not be found out",
     }
 }
@@ -69,20 +71,46 @@ fn search(shared: &Shared, claim: &Claim, table: TableId, refused: &Refused, mai
         of_the_block: Some(reason),
         trials: 0,
     };
-    let mut open = match read_again(shared, (claim, &claim.ranges), refused, mailbox) {
-        Ok((open, _)) => open,
+    let (mut open, is_cut) = match read_what_is_left(shared, claim, refused, mailbox) {
+        Ok(read) => read,
         Err(ReadError::Kafka(error)) => return nothing(error.to_string()),
         Err(_) => return nothing("the batch can't be read again from Kafka for now".to_owned()),
+    };
+    let of_what_is_left = |found: Found| match found.isolation {
+        Isolation::NoRow if is_cut => Found { isolation: Isolation::NoRowLeft, ..found },
+        _ => found,
     };
     let number = usize::from(table.0);
     let places: Vec<RowPlace> = open.places(number);
     let sealed = open.seal(claim.claimed_at.0);
     let Some(Some(rows)) = sealed.tables.get(number) else {
-        return nothing("the batch holds no row for this table".to_owned());
+        let none = nothing("the batch holds no row for this table".to_owned());
+        return of_what_is_left(Found { isolation: Isolation::NoRow, ..none });
     };
     let compression = ready::compression(shared.settings.clickhouse.compression);
     let block = Block { rows, places: &places, compression };
-    shared.runtime.block_on(isolate::isolate(&shared.sink, &block, (table, claim.claimed_at)))
+    of_what_is_left(shared.runtime.block_on(isolate::isolate(
+        &shared.sink,
+        &block,
+        (table, claim.claimed_at),
+    )))
+}
+
+/// Reads and decodes what Kafka still holds of a claim; says whether that is less than all of it.
+fn read_what_is_left(
+    shared: &Shared,
+    claim: &Claim,
+    refused: &Refused,
+    mailbox: &Mailbox,
+) -> Result<(OpenBatch, bool), ReadError> {
+    let (mut ranges, mut deleted) = (claim.ranges.clone(), BTreeMap::new());
+    loop {
+        match read_again(shared, (claim, &ranges), refused, mailbox) {
+            Err(ReadError::Deleted(partition, to)) => leave_out(partition, to, &mut ranges, &mut deleted),
+            Err(error) => return Err(error),
+            Ok((open, _)) => return Ok((open, !deleted.is_empty())),
+        }
+    }
 }
 
 /// The rows that a claim excludes, each with what is known of its refusal.

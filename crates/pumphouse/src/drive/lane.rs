@@ -15,7 +15,7 @@ use pumphouse_core::batch::Filled;
 use pumphouse_core::claim::BatchId;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
-use pumphouse_core::offset::{Offset, Partition};
+use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitFailure, CommitId, Input, Pump, TableId};
 use pumphouse_core::valve::{Opening, Pressure};
 use rdkafka::config::ClientConfig;
@@ -92,8 +92,8 @@ pub enum Answer {
     Assigned(BTreeMap<Partition, Stored>),
     /// The ends of the logs where fetching failed.
     Ends(Ends),
-    /// A claimed batch, built again.
-    Rebuilt(BatchId, Arc<Payload>, Filled),
+    /// A claimed batch, built again, and what retention deleted of it.
+    Rebuilt(BatchId, Arc<Payload>, Filled, BTreeMap<Partition, Range>),
     /// What was found of the rows that a table refuses.
     Isolated(BatchId, TableId, Box<Found>),
     /// What servers say of the tables' parts; nothing where that is not known.
@@ -398,14 +398,12 @@ impl Lane {
                 Answer::Isolated(batch, table, found) => self.isolated(batch, table, *found),
                 Answer::Assigned(stored) => self.accept(stored),
                 Answer::Ends(ends) => self.ends_known(&ends),
-                Answer::Rebuilt(batch, payload, filled) => {
+                // What is not awaited was called off meanwhile; its rows may be others than those at hand.
+                Answer::Rebuilt(batch, payload, filled, deleted) if self.pump.awaits_rows(batch) => {
                     self.payloads.insert(batch, payload);
-                    self.step(Input::Rebuilt(batch, filled));
-                    if !self.pump.is_in_flight(batch) {
-                        // It was called off meanwhile.
-                        self.payloads.remove(&batch);
-                    }
+                    self.step(Input::Rebuilt { batch, filled, deleted });
                 }
+                Answer::Rebuilt(..) => {}
             }
         }
         any
@@ -444,6 +442,7 @@ impl Lane {
             let (_, high) = self.membership.known_watermarks(partition)?;
             Some(high.saturating_sub(offset.0))
         });
+        self.report.owns_first(self.owned.contains(&Partition(0)));
         self.report.standing(behind.sum(), self.pump.held_bytes());
     }
 

@@ -3,6 +3,7 @@
 mod audit;
 pub mod clock;
 pub mod crash;
+mod curves;
 mod faults;
 mod gaps;
 mod isolate;

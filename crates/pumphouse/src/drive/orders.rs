@@ -21,6 +21,7 @@ use super::take::LOOKS_MAX;
 use crate::audit::lately::Settled;
 use crate::decode::OpenBatch;
 use crate::sink::insert::Order;
+use crate::sink::payload::Payload;
 use crate::sink::{probe, superseded};
 use crate::source::kafka::lookup;
 use crate::source::kafka::membership::Membership;
@@ -123,6 +124,9 @@ impl Lane {
                 crash::reached(Point::ReplyLost);
                 crash::reached(Point::BetweenTables);
             }
+            if let Some(strain) = payload.take_strain() {
+                owed.0.send(Answer::Fact(Input::Strained(strain)));
+            }
             owed.0.send(Answer::Fact(fact));
         });
     }
@@ -218,11 +222,8 @@ impl Lane {
             let (mut ranges, mut deleted) = (claim.ranges.clone(), BTreeMap::new());
             while !mailbox.is_cancelled() {
                 match rebuilt(&shared, (&claim, &ranges), &refused, mailbox) {
-                    Ok(answer) => {
-                        if !deleted.is_empty() {
-                            mailbox.send(Answer::Fact(Input::Deleted(claim.id, deleted)));
-                        }
-                        return mailbox.send(answer);
+                    Ok((payload, filled)) => {
+                        return mailbox.send(Answer::Rebuilt(claim.id, payload, filled, deleted));
                     }
                     Err(ReadError::Cancelled) => return,
                     Err(ReadError::Deleted(partition, to)) => {
@@ -305,7 +306,7 @@ pub(super) fn until_answered<T, E: Display>(
 }
 
 /// Takes what retention deleted, up to `to`, out of the ranges that are still there.
-fn leave_out(
+pub(super) fn leave_out(
     partition: Partition,
     to: Offset,
     ranges: &mut BTreeMap<Partition, Range>,
@@ -329,7 +330,7 @@ fn rebuilt(
     (claim, ranges): (&Claim, &BTreeMap<Partition, Range>),
     refused: &Refused,
     mailbox: &Mailbox,
-) -> Result<Answer, ReadError> {
+) -> Result<(Arc<Payload>, Filled), ReadError> {
     let (mut open, times) = read_again(shared, (claim, ranges), refused, mailbox)?;
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let sealed = open.seal(claim.claimed_at.0);
@@ -345,7 +346,7 @@ fn rebuilt(
     // An earlier owner may have sent it.
     payload.in_doubt.store(true, Ordering::Relaxed);
     crash::reached(Point::Rebuilt);
-    Ok(Answer::Rebuilt(claim.id, Arc::new(payload), filled))
+    Ok((Arc::new(payload), filled))
 }
 
 /// Reads and decodes these ranges of a claim, without the rows that it excludes.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pumphouse_clickhouse::client::{Client, QueryError};
+use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::pressure::{self, Activity, Asked, PressureError, Reading, TableReading};
 use pumphouse_core::valve::Pressure;
 use tokio::task::JoinSet;
@@ -39,14 +39,13 @@ struct Server {
     trouble: Option<Trouble>,
 }
 
-/// What keeps a server from being read, as far as it is told anew when it changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is not known of a server. A failure that only changes its reason, as on a server that answers hardly at all, is not
+/// told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
-    NoAnswer,
-    Refused(i32),
-    Unreadable,
-    Unseen(String),
-    /// Only parts are known.
+    /// Nothing is known.
+    Unknown,
+    /// Only parts are.
     PartsAlone,
 }
 
@@ -121,14 +120,11 @@ impl Gauge {
 }
 
 fn trouble(read: &Result<Reading, PressureError>) -> Option<Trouble> {
-    Some(match read {
-        Ok(Reading { activity: Ok(_), .. }) => return None,
-        Ok(Reading { activity: Err(_), .. }) => Trouble::PartsAlone,
-        Err(PressureError::Unseen(table)) => Trouble::Unseen(table.clone()),
-        Err(PressureError::Query(QueryError::NotSent(_) | QueryError::Lost(_))) => Trouble::NoAnswer,
-        Err(PressureError::Query(QueryError::Answer(_))) => Trouble::Unreadable,
-        Err(PressureError::Query(QueryError::Server(error))) => Trouble::Refused(error.code),
-    })
+    match read {
+        Ok(Reading { activity: Ok(_), .. }) => None,
+        Ok(Reading { activity: Err(_), .. }) => Some(Trouble::PartsAlone),
+        Err(_) => Some(Trouble::Unknown),
+    }
 }
 
 /// Inserts that the server refused since it was read last. A server that has started anew counts from zero.

@@ -21,6 +21,7 @@ use tokio::sync::mpsc as channel;
 
 use super::audit::keep_auditing;
 use super::clock::Clock;
+use super::curves::{Keeper, keep_setting};
 use super::lane::{ANSWERS_MAX, Answer, End, Lane, Mailbox, Shared};
 use super::pressure::{Gauge, keep_reading};
 use super::ready;
@@ -65,6 +66,8 @@ pub struct ReadyStream {
     pub safe_age: Duration,
     /// Partitions of its topic.
     pub partitions: usize,
+    /// The least time between two changes of a table's setting.
+    pub settings_every: Duration,
 }
 
 /// Why the lanes did not start.
@@ -123,6 +126,15 @@ pub async fn run(
             asked: Arc::new(asked),
             lanes: lanes[first..].iter().map(|lane: &RunningLane| lane.mailbox.clone()).collect(),
             fullest: Arc::clone(&shared.fullest),
+        });
+        keep_setting(Keeper {
+            stream: shared.stream.clone(),
+            client: aside.clone(),
+            lanes: reports.clone(),
+            clock: Arc::clone(&clock),
+            reader: shared.reader.clone(),
+            revision: settings.revision.clone(),
+            pause: ready.settings_every,
         });
         let tallied = Arc::<Tallied>::default();
         let lately = Lately::of(&settings, aside.clone(), &shared.stream, &shared.sink.targets);

@@ -29,6 +29,7 @@ pub struct LaneReport {
     lag: AtomicU64,
     held_bytes: AtomicU64,
     paused: AtomicBool,
+    has_first: AtomicBool,
     opening: Mutex<Opening>,
     freshness: Mutex<Vec<(u64, u64)>>,
     settled: Mutex<VecDeque<Settled>>,
@@ -86,6 +87,17 @@ impl LaneReport {
     /// Notes how far the lane's valve is open now.
     pub fn opening(&self, opening: Opening) {
         *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = opening;
+    }
+
+    /// Notes whether the lane owns the topic's first partition.
+    pub fn owns_first(&self, owns: bool) {
+        self.has_first.store(owns, Ordering::Relaxed);
+    }
+
+    /// Whether the lane owns the topic's first partition: what one process does for all of a stream falls to its owner.
+    #[must_use]
+    pub fn has_first(&self) -> bool {
+        self.has_first.load(Ordering::Relaxed)
     }
 
     /// Notes whether the lane is paused; `true` when that is news.

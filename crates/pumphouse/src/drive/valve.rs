@@ -27,7 +27,7 @@ impl Lane {
 pub(super) fn turned_by(input: &Input) -> TurnedBy {
     match input {
         Input::Pressure(_) => TurnedBy::Reading,
-        Input::InsertRefused(..) => TurnedBy::Refusal,
+        Input::InsertRefused(..) | Input::Strained(_) => TurnedBy::Refusal,
         _ => TurnedBy::Time,
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use super::clickhouse_config::Merges;
 use super::guard::Program;
 use super::home::{Home, on_path};
 use super::http::Address;
@@ -27,6 +28,7 @@ const SERVE: &str = "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; \
 pub struct Launch {
     exe: PathBuf,
     folder: Option<PathBuf>,
+    merges: Merges,
 }
 
 /// A ClickHouse that answers. One of our own ends with this value or with this process.
@@ -49,13 +51,19 @@ impl Launch {
     /// A server in a temporary folder; `exe` is pumphouse's own binary.
     #[must_use]
     pub fn new(exe: &Path) -> Self {
-        Self { exe: exe.to_owned(), folder: None }
+        Self { exe: exe.to_owned(), folder: None, merges: Merges::default() }
     }
 
     /// Keeps the server's files in `folder`, which is made if it is not there.
     #[must_use]
     pub fn in_folder(self, folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()), ..self }
+    }
+
+    /// Gives the server so many merges at once instead of a packaged one's.
+    #[must_use]
+    pub fn merging(self, merges: Merges) -> Self {
+        Self { merges, ..self }
     }
 
     /// The server named in `PUMPHOUSE_CLICKHOUSE_URL`, else one of our own.
@@ -78,7 +86,7 @@ impl Launch {
         let home = Home::open(self.folder, "pumphouse-clickhouse-")?;
         home.write("users.xml", clickhouse_config::USERS)?;
         let (process, [http_port, tcp_port]) =
-            until_ports_are_free(|| start_on_free_ports(&self.exe, &engine, &home))?;
+            until_ports_are_free(|| start_on_free_ports(&self.exe, &engine, (&home, self.merges)))?;
         let url = format!("http://127.0.0.1:{http_port}");
         let ours = Some(Ours { process, tcp_port, _home: home });
         Ok(Server { address: Address::local(http_port), url, ours })
@@ -198,8 +206,13 @@ impl Engine {
         installed.map(Self::Program).ok_or(Error::NoClickHouse { platform })
     }
 
-    fn program(&self, exe: &Path, home: &Home, [http_port, tcp_port]: [u16; 2]) -> Result<Program, Error> {
-        let config = clickhouse_config::server(home.path(), http_port, tcp_port);
+    fn program(
+        &self,
+        exe: &Path,
+        (home, merges): (&Home, Merges),
+        [http_port, tcp_port]: [u16; 2],
+    ) -> Result<Program, Error> {
+        let config = clickhouse_config::server(home.path(), [http_port, tcp_port], merges);
         let config = home.write("config.xml", &config)?;
         let (path, arguments) = match self {
             Self::Program(path) => {
@@ -238,9 +251,13 @@ fn library_arguments(home: &Path, http_port: u16, tcp_port: u16) -> impl Iterato
         )
 }
 
-fn start_on_free_ports(exe: &Path, engine: &Engine, home: &Home) -> Result<(ServerProcess, [u16; 2]), Error> {
+fn start_on_free_ports(
+    exe: &Path,
+    engine: &Engine,
+    (home, merges): (&Home, Merges),
+) -> Result<(ServerProcess, [u16; 2]), Error> {
     let ports = ports::free()?;
-    let program = engine.program(exe, home, ports)?;
+    let program = engine.program(exe, (home, merges), ports)?;
     let address = Address::local(ports[0]);
     let ready = || answers_from(&address, home.path());
     ServerProcess::start(NAME, exe, program, ready).map(|process| (process, ports))

@@ -242,6 +242,13 @@ codes! {
     ValveShut "PH-0069" NEVER
         "valve shut"
         "records wait in Kafka, nothing is lost, and the valve reopens by itself when merges have caught up";
+    // Settings that follow the rate
+    SettingRefused "PH-0072" NEVER
+        "a table's setting can't be changed"
+        "the setting stays as it is and is tried again later; delivery goes on";
+    SettingUnrecorded "PH-0073" NEVER
+        "a change of a setting can't be written down"
+        "the setting stays as it is and is tried again later; delivery goes on";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"
@@ -322,6 +329,85 @@ codes! {
     DemoCountWrong "PH-0210" FAILED
         "the demo's count does not hold"
         "the demo ends as failed; its folder is kept";
+    // What `check` finds in a design
+    BatchTooScattered "PH-0211" FINDINGS
+        "one batch touches many table partitions"
+        "nothing was changed";
+    TooManyPartitions "PH-0212" FINDINGS
+        "many table partitions are kept"
+        "nothing was changed";
+    PartsPerSecond "PH-0213" FINDINGS
+        "many new parts a second"
+        "nothing was changed";
+    PartsNearLimit "PH-0214" FINDINGS
+        "parts are near a limit"
+        "nothing was changed";
+    SortingKeyFine "PH-0215" FINDINGS
+        "sorting key begins with a nearly unique column"
+        "nothing was changed";
+    WindowShort "PH-0216" FINDINGS
+        "deduplication window is short for the load"
+        "nothing was changed";
+    UserLimited "PH-0217" FINDINGS
+        "the user's limits stand against inserts"
+        "nothing was changed";
+    NoDelayBeforeRefusal "PH-0218" FINDINGS
+        "table refuses inserts before it slows them down"
+        "nothing was changed";
+    FoldingColumnNotSent "PH-0219" FINDINGS
+        "a column that the engine folds by is not sent"
+        "nothing was changed";
+    FoldsApart "PH-0220" FINDINGS
+        "rows that fold lie in different table partitions"
+        "nothing was changed";
+    FoldingMute "PH-0221" FINDINGS
+        "engine folds rows, so an audit can't tell"
+        "nothing was changed";
+    TtlRewrites "PH-0222" FINDINGS
+        "rows do not expire as whole parts"
+        "nothing was changed";
+    GrantMissing "PH-0223" FINDINGS
+        "a grant is missing"
+        "nothing was changed";
+    ReplicasDiffer "PH-0224" FINDINGS
+        "replicas differ"
+        "nothing was changed";
+    ReplicaReadOnly "PH-0225" FINDINGS
+        "a replica is read-only"
+        "nothing was changed";
+    RetentionShort "PH-0226" FINDINGS
+        "the topic keeps records for less than an outage"
+        "nothing was changed";
+    OffsetsRetentionShort "PH-0227" FINDINGS
+        "Kafka forgets offsets within an outage"
+        "nothing was changed";
+    TooFewCopies "PH-0228" FINDINGS
+        "Kafka keeps too few copies"
+        "nothing was changed";
+    LanesIdle "PH-0229" FINDINGS
+        "more lanes than partitions"
+        "nothing was changed";
+    TopicCompacted "PH-0230" FINDINGS
+        "the topic is compacted"
+        "nothing was changed";
+    MessagesTooLarge "PH-0231" FINDINGS
+        "messages may be larger than can be taken"
+        "nothing was changed";
+    UncleanElection "PH-0232" FINDINGS
+        "Kafka may elect a leader that lacks records"
+        "nothing was changed";
+    RetryDoubles "PH-0233" FINDINGS
+        "a retry doubles rows"
+        "nothing was changed";
+    RetryUntried "PH-0234" FINDINGS
+        "deduplication could not be tried"
+        "nothing was changed";
+    SchemaDiffers "PH-0235" FINDINGS
+        "schema and columns disagree"
+        "nothing was changed";
+    MetadataBounded "PH-0236" FINDINGS
+        "Kafka stores less metadata than a claim needs"
+        "nothing was changed";
 }
 
 impl fmt::Display for Code {

@@ -127,6 +127,9 @@ impl Sink {
             }
             InsertAnswer::Unknown(doubt) => {
                 payload.leave_in_doubt(server);
+                if let Some(strain) = strain_of(&doubt) {
+                    payload.strained(strain);
+                }
                 match doubt {
                     Doubt::Server(error) if error.may_be_a_rows() => Input::InsertSuspect(batch, table),
                     _ => Input::InsertUnknown(batch, table),
@@ -191,6 +194,13 @@ impl Sink {
             Refused::Server(error) => refusal_of(error.kind),
         }
     }
+}
+
+/// What the server lacks that failed an insert, where that is a matter of the valve.
+fn strain_of(doubt: &Doubt) -> Option<Refusal> {
+    let Doubt::Server(error) = doubt else { return None };
+    Some(refusal_of(error.kind))
+        .filter(|refusal| matches!(refusal, Refusal::TooManyParts | Refusal::Overloaded))
 }
 
 /// A retry that is answered as done may have met a token whose rows the server lost when it was killed.

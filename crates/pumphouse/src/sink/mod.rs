@@ -13,6 +13,7 @@ pub mod probe;
 pub mod replay_tables;
 mod rollups;
 pub mod superseded;
+pub mod table_settings;
 pub mod tables;
 pub mod target;
 pub mod topic;

@@ -8,6 +8,7 @@ use arrow_array::RecordBatch;
 use pumphouse_clickhouse::arrow_stream::{self, Body, Compression, EncodeError};
 use pumphouse_core::claim::Claim;
 use pumphouse_core::offset::{Partition, Range};
+use pumphouse_core::verdict::Refusal;
 use tokio::sync::OnceCell;
 
 use super::entries::at_most;
@@ -38,6 +39,7 @@ pub struct Payload {
     in_doubt_at: OnceLock<usize>,
     /// Set once it may have been sent without an answer, by whomever: from then on "done" is looked at more closely.
     pub in_doubt: AtomicBool,
+    strain: Mutex<Option<Refusal>>,
     /// What it was built from, where Kafka no longer holds all that its claim covers.
     pub left: Option<BTreeMap<Partition, Range>>,
     /// Rows of each part.
@@ -91,6 +93,7 @@ impl Payload {
             in_doubt_at: OnceLock::new(),
             left: None,
             in_doubt: AtomicBool::new(false),
+            strain: Mutex::default(),
             part_rows,
             times,
             rows,
@@ -111,6 +114,16 @@ impl Payload {
     pub fn leave_in_doubt(&self, server: usize) {
         self.in_doubt.store(true, Ordering::Relaxed);
         self.in_doubt_at.get_or_init(|| server);
+    }
+
+    /// What the server lacked that failed an insert of it, although it may be done.
+    pub fn strained(&self, refusal: Refusal) {
+        *self.strain.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+
+    /// Takes out what a server lacked since this was asked last.
+    pub fn take_strain(&self) -> Option<Refusal> {
+        self.strain.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The only server that may get it, once it is in doubt.

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use pumphouse_clickhouse::ddl::{RollupSpec, TableSpec};
-use pumphouse_clickhouse::preflight::{Expected, WINDOW};
+use pumphouse_clickhouse::preflight::{Expected, Finding, Severity, WINDOW};
 use pumphouse_clickhouse::quote;
 use pumphouse_core::gap::GapPolicy;
 
 use super::gaps::gaps_table;
 use super::replay_tables::replay_tables;
+use super::table_settings::setting_changes_table;
 use super::target::{DEAD_LETTERS_DATABASE, DEAD_LETTERS_TABLE, Target};
 use crate::config::settings::{ClickHouse, Settings, Stream, Table};
 
@@ -51,6 +52,10 @@ pub fn declared(
     }
     if settings.streams.values().any(|stream| stream.gaps == GapPolicy::Report) {
         declared.tables.push(gaps_table());
+    }
+    let follows = |stream: &Stream| stream.tables.iter().any(|table| !table.settings_by_rate.is_empty());
+    if settings.streams.values().any(follows) {
+        declared.tables.push(setting_changes_table());
     }
     declared.databases = declared.tables.iter().map(|table| table.database.clone()).collect();
     declared
@@ -115,6 +120,18 @@ pub fn expected<'a>(target: &'a Target, clickhouse: &'a ClickHouse) -> Expected<
         columns: &target.columns,
         settings: &clickhouse.settings,
         allow_untested_server: clickhouse.allow_untested_server,
+    }
+}
+
+/// A batch may go to another server only where both hold the same table.
+#[must_use]
+pub fn several_servers(target: &Target) -> Finding {
+    Finding {
+        code: "PH-0042",
+        severity: Severity::Refuse,
+        what: format!("table {} is not replicated, but several servers are configured", target.name()),
+        why: "what one server has taken the others do not have".to_owned(),
+        mend: "leave one address in clickhouse.url, or make the table Replicated".to_owned(),
     }
 }
 

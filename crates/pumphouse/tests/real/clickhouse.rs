@@ -1,7 +1,7 @@
 //! What is asked of ClickHouse alone, each in a database of its own: the wire, the tables, the types.
 
 use crate::world::{Pair, block_on};
-use crate::{column_types, composites, oracle, tables, wire};
+use crate::{column_types, composites, oracle, resends, tables, wire};
 
 /// A test for each function, under its name; those of the first module are async.
 macro_rules! stories {
@@ -35,6 +35,9 @@ stories! {
     tables::preflight_follows_views_to_every_target;
     tables::the_statement_of_a_finding_mends_it;
     tables::an_unknown_setting_is_found_before_the_first_insert;
+    resends::a_retry_is_recognised_with_a_window_and_doubled_without;
+    resends::every_engine_and_type_can_be_tried;
+    resends::a_table_that_takes_no_default_row_says_so_until_it_has_one;
     oracle::generated_values_arrive_as_clickhouse_itself_would_store_them;
     column_types::every_type_arrives_as_written, blocking;
     column_types::dead_letters_arrive_whole, blocking;

@@ -3,6 +3,7 @@
 //! of generated events with an exact count at its end.
 
 mod audit;
+mod check_live;
 mod clickhouse;
 mod column_types;
 mod composites;
@@ -24,7 +25,9 @@ mod oracle;
 mod outages;
 mod places;
 mod poison;
+mod pressure;
 mod refusals;
+mod resends;
 mod servers;
 mod several_tables;
 mod story;

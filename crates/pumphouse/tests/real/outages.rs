@@ -46,25 +46,6 @@ fn kafka_may_be_killed_on_the_way() {
 }
 
 #[test]
-fn too_many_parts_pause_the_lane_until_merges_catch_up() {
-    let pair = Pair::shared();
-    let plan = Plan { process: "{ lanes: 1 }", batch: "{ freshness: 50ms }", ..Plan::default() };
-    let story = Story::with_tables(pair, "parts", plan);
-    // Enough parts that merges set in by themselves once they may.
-    let limits = "parts_to_delay_insert = 19, parts_to_throw_insert = 20";
-    told(pair.clickhouse.query(&format!("ALTER TABLE {} MODIFY SETTING {limits}", story.table())));
-    told(pair.clickhouse.query(&format!("SYSTEM STOP MERGES {}", story.table())));
-    let mut pump = story.run_assigned();
-    let producing = story.keep_producing(30_000, 3_000);
-    pump.wait_for_line(&["PH-0021", "TOO_MANY_PARTS", "attempt=3"]);
-    let tally = producing.join().expect("the producer does not panic");
-    let at = story.rows(pair);
-    assert!(at < tally.events - tally.bad(), "the table takes no more");
-    told(pair.clickhouse.query(&format!("SYSTEM START MERGES {}", story.table())));
-    story.ends_exactly(pair, &tally, vec![pump]);
-}
-
-#[test]
 fn a_server_that_answers_nothing_fills_the_memory_that_is_allowed_and_no_more() {
     const LIMIT_MIB: u64 = 32;
     // What is beside rows: Kafka's client, encoded bodies, what the allocators keep.

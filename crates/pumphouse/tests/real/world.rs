@@ -121,12 +121,18 @@ impl World {
         self.wait_for_leaders(topic, partitions);
     }
 
-    /// Sets a property of the topic.
+    /// Sets a property of the topic, and all others back.
     pub(crate) fn set_topic(&self, property: &str, value: &str) {
+        self.set_topic_to(&[(property, value)]);
+    }
+
+    /// Sets these properties of the topic, and all others back.
+    pub(crate) fn set_topic_to(&self, properties: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = told(self.client().create());
-        let change = AlterConfig::new(ResourceSpecifier::Topic(&self.topic)).set(property, value);
+        let topic = AlterConfig::new(ResourceSpecifier::Topic(&self.topic));
+        let change = properties.iter().fold(topic, |change, (property, value)| change.set(property, value));
         for result in told(block_on(admin.alter_configs(&[change], &AdminOptions::new()))) {
-            result.unwrap_or_else(|(topic, error)| panic!("setting {property} of {topic:?}: {error}"));
+            result.unwrap_or_else(|(topic, error)| panic!("setting {properties:?} of {topic:?}: {error}"));
         }
     }
 

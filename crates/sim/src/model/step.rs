@@ -191,11 +191,11 @@ impl Small {
             }
             Asked::Read(batch, stored) => Input::StoredRead(batch, stored),
             Asked::Rebuild(claim) => {
-                let deleted = self.rebuild(state, at, &claim);
-                if !deleted.is_empty() {
-                    self.feed(state, at, Time(0), Input::Deleted(claim.id, deleted));
+                if !state.members[at].pump.awaits_rows(claim.id) {
+                    return;
                 }
-                Input::Rebuilt(claim.id, Filled { rows: 1, bytes: 1 })
+                let deleted = self.rebuild(state, at, &claim);
+                Input::Rebuilt { batch: claim.id, filled: Filled { rows: 1, bytes: 1 }, deleted }
             }
             Asked::Probe(claim) => {
                 self.see(Seen::Probed);
@@ -371,10 +371,13 @@ impl Small {
 
     /// Looks for the refused row; a refusal that proves nothing is a fault.
     fn isolate(&self, state: &mut State, at: usize, claim: &Claim, table: TableId, reply: Reply) -> Input {
-        let rows = state.members[at].payloads.get(&(claim.id, table)).cloned().unwrap_or_default();
+        let mut rows = state.members[at].payloads.get(&(claim.id, table)).cloned().unwrap_or_default();
+        rows.retain(|(partition, offset)| *offset >= state.log_begins[partition]);
+        let is_cut = claim.ranges.iter().any(|(partition, range)| range.from < state.log_begins[partition]);
+        let none = if is_cut { Isolation::NoRowLeft } else { Isolation::NoRow };
         let refused = self.refused_record().filter(|record| rows.contains(record));
         state.left.refused_inserts -= u8::from(reply == Reply::Refused);
-        let found = refused.map_or(Isolation::NoRow, |(partition, offset)| {
+        let found = refused.map_or(none, |(partition, offset)| {
             self.see(Seen::Excluded);
             let is_proven = reply != Reply::Refused;
             let row = Excluded { partition, offset, index: 0, table };

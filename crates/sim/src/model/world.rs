@@ -395,6 +395,17 @@ pub const WORLDS: &[World] = &[
         ..LEAST
     },
     World {
+        name: "refused row and retention",
+        about: "a table refuses a row, and Kafka deletes records of the batch while it is looked for and excluded",
+        partitions: 1,
+        records: 2,
+        tables: 2,
+        refuses: Some((0, 1)),
+        faults: Faults { crashes: 1, retentions: 2, ..NO_FAULTS },
+        reaches: &[Seen::Done, Seen::Excluded, Seen::Gap, Seen::Resent],
+        ..LEAST
+    },
+    World {
         name: "long crash",
         about: "a process crashes anywhere while batches follow each other",
         faults: Faults { crashes: 1, ..NO_FAULTS },

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 
 use super::super::worker::Worker;
 use super::Failure;
+use crate::embedded::clickhouse::Merges;
 use crate::embedded::{clickhouse, kafka};
+use crate::fault::Exit;
 
 /// The topic.
 pub const TOPIC: &str = "customer.events";
@@ -26,6 +28,8 @@ pub const PARTITIONS: u32 = 3;
 pub const DATABASE: &str = "incident";
 /// pumphouse's stream.
 pub const STREAM: &str = "events";
+/// What the names of pumphouse's groups begin with; a stream's name follows.
+pub const GROUP_PREFIX: &str = "pumphouse.";
 /// pumphouse's group.
 pub const GROUP: &str = "pumphouse.events";
 
@@ -54,19 +58,27 @@ pub struct Standing {
 }
 
 impl Stage {
-    /// Starts both servers, and creates the topic and the database.
+    /// Starts both servers, and creates the topic and the database of incident 003.
     ///
     /// # Errors
     /// When a server does not start.
     pub fn set_up(exe: &Path) -> Result<Self, Failure> {
+        Self::open(exe, Merges::default(), &[(TOPIC, PARTITIONS)])
+    }
+
+    /// Starts both servers, ClickHouse with so many merges at once, and creates topics and the database.
+    ///
+    /// # Errors
+    /// When a server does not start.
+    pub fn open(exe: &Path, merges: Merges, topics: &[(&str, u32)]) -> Result<Self, Failure> {
         let (clickhouse, kafka) = std::thread::scope(|scope| {
-            let clickhouse = scope.spawn(|| clickhouse::Launch::new(exe).start());
+            let clickhouse = scope.spawn(|| clickhouse::Launch::new(exe).merging(merges).start());
             let kafka = kafka::Launch::new(exe).start();
             (clickhouse.join().expect("starting ClickHouse does not panic"), kafka)
         });
         let folder = tempfile::Builder::new().prefix("pumphouse-incident-").tempdir()?;
         let stage = Self { clickhouse: clickhouse?, kafka: kafka?, exe: exe.to_owned(), folder };
-        stage.create_topic()?;
+        stage.create_topics(topics)?;
         stage.query(&format!("CREATE DATABASE {DATABASE}"))?;
         Ok(stage)
     }
@@ -156,19 +168,36 @@ impl Stage {
         Err(Failure::Command { command: words.join(" "), status: output.status, said })
     }
 
+    /// Runs a command of pumphouse that may have findings; what it printed.
+    ///
+    /// # Errors
+    /// When it can't be started, or ends with another code than that of findings or of none.
+    pub fn findings(&self, words: &[&str], config: &Path) -> Result<String, Failure> {
+        let output = Command::new(&self.exe).args(words).arg("--config").arg(config).output()?;
+        let allowed = [Exit::Fine, Exit::Findings].map(|exit| i32::from(exit.number()));
+        if output.status.code().is_some_and(|code| allowed.contains(&code)) {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Failure::Command { command: words.join(" "), status: output.status, said })
+    }
+
     /// `pumphouse run`, not started.
     #[must_use]
     pub fn worker(&self, config: &Path) -> Worker {
         Worker::new(self.exe.clone(), config.to_owned(), self.folder.path().join("worker.log"))
     }
 
-    fn create_topic(&self) -> Result<(), Failure> {
+    fn create_topics(&self, topics: &[(&str, u32)]) -> Result<(), Failure> {
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
-        let topic =
-            [NewTopic::new(TOPIC, i32::try_from(PARTITIONS).unwrap_or(i32::MAX), TopicReplication::Fixed(1))];
+        let count = |partitions: u32| i32::try_from(partitions).unwrap_or(i32::MAX);
+        let topics: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|(name, partitions)| NewTopic::new(name, count(*partitions), TopicReplication::Fixed(1)))
+            .collect();
         let options = AdminOptions::new().operation_timeout(Some(KAFKA_TIMEOUT));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answers = runtime.block_on(admin.create_topics(&topic, &options))?;
+        let answers = runtime.block_on(admin.create_topics(&topics, &options))?;
         match answers.into_iter().find_map(Result::err) {
             Some((_, code)) => Err(Failure::Kafka(rdkafka::error::KafkaError::AdminOp(code))),
             None => Ok(()),

@@ -175,6 +175,14 @@ pub fn watermarks<C: ConsumerContext>(
     Ok((unsigned(low), unsigned(high)))
 }
 
+/// The sum of the ends of all partitions: what it grows by came meanwhile.
+pub fn events_ever<C: ConsumerContext>(client: &BaseConsumer<C>, topic: &str) -> KafkaResult<u64> {
+    let partitions = partition_count(client, topic)?.unwrap_or(0);
+    let ends = (0..u32::try_from(partitions).unwrap_or(u32::MAX))
+        .map(|partition| watermarks(client, topic, Partition(partition)).map(|(_, end)| end.0));
+    ends.sum()
+}
+
 /// How many partitions a topic has; `None` where there is no such topic.
 pub fn partition_count<C: ConsumerContext>(
     client: &BaseConsumer<C>,

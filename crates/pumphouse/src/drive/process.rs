@@ -155,6 +155,8 @@ async fn wait_for_end(
 ) -> Result<Exit, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    // From here on a signal drains; whoever waits for this line may send one.
+    tracing::info!("{}", event::READY);
     let (mut exit, mut draining) = (Exit::Fine, None);
     loop {
         let stop = tokio::select! {

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <chore>
 
+  calibrate [--seconds S] [--rate N] [--json]
+          what `pumphouse simulate` foretells of three configurations, against real servers
   chaos [--minutes M] [--seed S] [--rate N] [--json] [--keep]
           breaks processes, servers and the network between them by a seed, and counts every event afterwards
   crashes [--times N]
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["calibrate", rest @ ..] => binary::internal("calibrate", rest),
         ["chaos", rest @ ..] => binary::chaos(rest),
         ["crashes"] => binary::crashes("20"),
         ["crashes", "--times", times] => binary::crashes(times),

@@ -87,7 +87,7 @@ pub(super) struct DesignOptions {
     /// Bytes that a row has on disk
     #[arg(long, value_name = "BYTES", default_value_t = design::ROW_BYTES, value_parser = positive)]
     row_bytes: f64,
-    /// A setting of the tables: parts_to_delay_insert, parts_to_throw_insert, max_parts_in_total, max_delay_to_insert
+    /// A setting of the tables: `parts_to_delay_insert`, `parts_to_throw_insert`, `max_parts_in_total`, `max_delay_to_insert`
     #[arg(long = "table-setting", value_name = "NAME=N", value_parser = table_setting)]
     table_settings: Vec<(String, u64)>,
 }
@@ -101,6 +101,9 @@ pub(super) struct MachineOptions {
     /// Merges that run at that speed at once: the cores there are for them, or what the disks give
     #[arg(long, value_name = "N", value_parser = positive)]
     merges_at_once: Option<f64>,
+    /// What an insert takes, besides its rows and parts
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    insert_time: Option<Duration>,
     /// `background_pool_size` of the server
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pool: u32,
@@ -157,6 +160,9 @@ impl Simulate {
         }
         if let Some(merges) = self.machine.merges_at_once {
             machine.merges_at_once = merges;
+        }
+        if let Some(takes) = self.machine.insert_time {
+            scenario.insert.seconds = takes.as_secs_f64();
         }
         let begins = Time(0).after(self.lasts / 4);
         scenario.stall = self.stall_merges.map(|lasts| (begins, lasts));

@@ -14,11 +14,11 @@ use crate::config::settings::{Stream, Table};
 use crate::drive::process;
 
 /// Bytes on disk of a row, as measured on the generated events (decision 0022).
-pub(super) const ROW_BYTES: f64 = 45.0;
+pub(super) const ROW_BYTES: f64 = 60.0;
 /// Bytes that a row takes in memory for each byte on disk, as measured on the same events.
-const DECODED: f64 = 4.0;
-/// Rows of a rollup that a row of its table becomes: what is summed up in one batch.
-const ROLLUP_ROWS: f64 = 0.1;
+const DECODED: f64 = 3.2;
+/// Rows of a rollup that a row of its table becomes, as measured there: what is summed up in one batch.
+const ROLLUP_ROWS: f64 = 0.05;
 /// The settings of a table that are taken from the command line, or from the settings of inserts.
 pub(super) const SETTINGS: [&str; 4] =
     ["parts_to_delay_insert", "parts_to_throw_insert", "max_parts_in_total", "max_delay_to_insert"];
@@ -45,20 +45,23 @@ pub(super) fn read(settings: &Settings, stream: &Stream, options: &DesignOptions
     for table in &stream.tables {
         let spread = spread(table, options, &mut assumed)?;
         let name = table.full_name();
-        tables.push(Target { name, limits, spread, row_bytes: options.row_bytes, rows_of_one: 1.0 });
+        let own =
+            Target { name, limits, spread, row_bytes: options.row_bytes, rows_of_one: 1.0, is_view: false };
+        tables.push(own);
         tables.extend(table.rollups.values().map(|rollup| Target {
             name: format!("{}.{}", table.database, rollup.name),
             limits,
             spread: Spread::ONE,
             row_bytes: options.row_bytes,
             rows_of_one: ROLLUP_ROWS,
+            is_view: true,
         }));
     }
     if stream.tables.iter().any(|table| table.when.is_some()) {
         assumed.push("every table takes every row: how many meet a condition is not known".to_owned());
     }
     if stream.tables.iter().any(|table| !table.rollups.is_empty()) {
-        assumed.push("a rollup has one row for ten of its table".to_owned());
+        assumed.push("a rollup has one row for twenty of its table".to_owned());
     }
     let policy = process::batch_policy(settings, stream);
     let rows = policy.rows.min(rows_of(policy.bytes, options.row_bytes));

@@ -171,13 +171,13 @@ pub fn set_window(database: &str, table: &str, window: u32) -> String {
 /// `ALTER TABLE … MODIFY SETTING` of one setting with a number.
 #[must_use]
 pub fn modify_setting(database: &str, table: &str, (setting, value): (&str, &str)) -> String {
-    format!("ALTER TABLE {} MODIFY SETTING {setting} = {value}", quote::table(database, table))
+    format!("ALTER TABLE {} MODIFY SETTING {} = {value}", quote::table(database, table), quote::name(setting))
 }
 
 /// `ALTER TABLE … RESET SETTING`: the server's default holds again.
 #[must_use]
 pub fn reset_setting(database: &str, table: &str, setting: &str) -> String {
-    format!("ALTER TABLE {} RESET SETTING {setting}", quote::table(database, table))
+    format!("ALTER TABLE {} RESET SETTING {}", quote::table(database, table), quote::name(setting))
 }
 
 /// `ALTER TABLE … ADD COLUMN`.

@@ -57,11 +57,12 @@ impl Curve {
         let Some(&(left, below)) = after.checked_sub(1).and_then(|before| self.points.get(before)) else {
             return above;
         };
-        // Whole numbers of 64 bits, so that products fit into 128 and nothing is lost before the rounding.
-        let (width, along) = (i128::from(right - left), i128::from(rate - left));
-        let rise = (i128::from(above) - i128::from(below)) * along;
-        let rounded = (2 * rise + width).div_euclid(2 * width);
-        u64::try_from(i128::from(below) + rounded).unwrap_or(0)
+        // From the lower end upwards: products of 64 bits fit into 128, and a half goes up on both kinds of lines.
+        let (low, high, along) =
+            if below <= above { (below, above, rate - left) } else { (above, below, right - rate) };
+        let width = u128::from(right - left);
+        let rise = (u128::from(high - low) * u128::from(along) + width / 2) / width;
+        low.saturating_add(u64::try_from(rise).unwrap_or(u64::MAX))
     }
 
     /// What to set at a rate where `standing` is set: nothing while the two differ by less than a tenth. An end of the

@@ -37,6 +37,7 @@ mod walk;
 pub use expand::Env;
 pub use json_schema::json_schema;
 pub use mistake::{MISTAKE, Mistake, Mistakes, PROPERTY_REFUSED, UNREADABLE};
+pub use rate_settings::ALLOWED as RATE_SETTINGS;
 pub use reference::reference_page;
 pub use revision::shape_hash;
 pub use schema_file::Files;

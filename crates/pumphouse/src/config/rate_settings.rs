@@ -15,7 +15,7 @@ const KEY: &str = "settings_by_rate";
 
 /// Settings that may follow the rate: whole numbers that a server takes on a live table, and that decide when it delays or
 /// refuses inserts, or how it merges. Never what delivery depends on, and never how parts are written.
-pub(super) const ALLOWED: &[&str] = &[
+pub const ALLOWED: &[&str] = &[
     "inactive_parts_to_delay_insert",
     "inactive_parts_to_throw_insert",
     "max_avg_part_size_for_too_many_parts",

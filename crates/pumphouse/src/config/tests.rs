@@ -10,6 +10,7 @@ use super::settings::{BatchPolicy, Compression, Lineage, LogFormat, StartFrom};
 use super::{Mistakes, NOT_TOLD, Settings, parse, shape_hash};
 
 mod examples;
+mod rate_settings;
 mod streams;
 
 fn no_env(_: &str) -> Option<String> {

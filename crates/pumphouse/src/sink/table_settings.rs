@@ -147,8 +147,13 @@ pub async fn modify(client: &Client, url_index: usize, change: &Change) -> Resul
 /// # Errors
 /// When the server does not answer or refuses.
 pub async fn revert(client: &Client, url_index: usize, change: &Change) -> Result<(), QueryError> {
+    // What a table of changes says is no statement.
+    let old = change
+        .old_value
+        .parse::<u64>()
+        .map_or_else(|_| quote::text(&change.old_value), |old| old.to_string());
     let sql = if change.was_set == 1 {
-        ddl::modify_setting(&change.database, &change.table, (&change.setting, &change.old_value))
+        ddl::modify_setting(&change.database, &change.table, (&change.setting, &old))
     } else {
         ddl::reset_setting(&change.database, &change.table, &change.setting)
     };

@@ -8,6 +8,7 @@ mod clickhouse;
 mod column_types;
 mod composites;
 mod crashes;
+mod curves;
 mod damage;
 mod dead;
 mod dead_ground;

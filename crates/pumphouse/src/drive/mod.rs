@@ -2,15 +2,18 @@
 
 mod audit;
 pub mod clock;
+mod commits;
 pub mod crash;
 mod faults;
 mod gaps;
 mod isolate;
 pub mod lane;
 mod orders;
+mod patience;
 mod pressure;
 pub mod process;
 pub mod ready;
 pub mod report;
+mod standing;
 mod take;
 mod valve;

@@ -242,6 +242,10 @@ codes! {
     ValveShut "PH-0069" NEVER
         "valve shut"
         "records wait in Kafka, nothing is lost, and the valve reopens by itself when merges have caught up";
+    // Membership
+    GroupSilent "PH-0074" NEVER
+        "the consumer group gives no answer"
+        "the lane waits, then joins as a new member; no offset was moved";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

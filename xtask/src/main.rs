@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <chore>
 
-  chaos [--minutes M] [--seed S] [--rate N] [--json] [--keep]
+  chaos [--minutes M] [--seed S] [--rate N] [--only KIND[,KIND]] [--pace P] [--json] [--keep]
           breaks processes, servers and the network between them by a seed, and counts every event afterwards
   crashes [--times N]
           kills a process N times (default 20) at each named point of a batch's life; prints a line for each point

@@ -12,7 +12,7 @@ cargo xtask <chore>
 
   calibrate [--seconds S] [--rate N] [--json]
           what `pumphouse simulate` foretells of three configurations, against real servers
-  chaos [--minutes M] [--seed S] [--rate N] [--json] [--keep]
+  chaos [--minutes M] [--seed S] [--rate N] [--only KIND[,KIND]] [--pace P] [--json] [--keep]
           breaks processes, servers and the network between them by a seed, and counts every event afterwards
   crashes [--times N]
           kills a process N times (default 20) at each named point of a batch's life; prints a line for each point

@@ -127,7 +127,9 @@ impl Sink {
             }
             InsertAnswer::Unknown(doubt) => {
                 payload.leave_in_doubt(server);
-                strain_of(&doubt).into_iter().for_each(|strain| payload.strained(strain));
+                if let Some(strain) = strain_of(&doubt) {
+                    payload.strained(strain);
+                }
                 match doubt {
                     Doubt::Server(error) if error.may_be_a_rows() => Input::InsertSuspect(batch, table),
                     _ => Input::InsertUnknown(batch, table),

@@ -16,6 +16,10 @@ cargo xtask <chore>
           breaks processes, servers and the network between them by a seed, and counts every event afterwards
   crashes [--times N]
           kills a process N times (default 20) at each named point of a batch's life; prints a line for each point
+  incident 001 [--json]
+          daily partitions over a year and small frequent inserts: a writer that gives up, then pumphouse; exit code as below
+  incident 002 [--json]
+          nine times the rate while merges stand still, and table settings that follow the rate; exit code as below
   incident 003 [--json]
           four test messages in a topic: a consumer that gets stuck, then pumphouse; exit code 0 only if all holds
   model [--world NAME] [--small] [--json]

@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::demo::incident::{self, Failure};
+use crate::demo::parts::session::Length;
 use crate::demo::parts::{flood, year};
 use crate::fault::Exit;
 
@@ -19,6 +20,9 @@ pub struct Incident {
     /// Its number
     #[arg(value_parser = ["001", "002", "003"])]
     number: String,
+    /// Take half of the time; 001 and 002 only
+    #[arg(long, hide = true)]
+    half: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -40,8 +44,9 @@ impl Incident {
         let exe = env::current_exe().context("the path of this program is not known")?;
         let begun = Instant::now();
         let mut say = |step: &str| eprintln!("{:>5.1} s  {step}", begun.elapsed().as_secs_f64());
-        let report =
-            show(&self.number, &exe, &mut say).with_context(|| format!("incident {}", self.number))?;
+        let length = if self.half { Length::Half } else { Length::Whole };
+        let report = show(&self.number, (&exe, length), &mut say)
+            .with_context(|| format!("incident {}", self.number))?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report.json?)?);
         } else {
@@ -51,14 +56,14 @@ impl Incident {
     }
 }
 
-fn show(number: &str, exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+fn show(number: &str, (exe, length): (&Path, Length), say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     match number {
-        "001" => year::run(exe, say).map(|report| Report {
+        "001" => year::run(exe, length, say).map(|report| Report {
             json: serde_json::to_value(&report),
             page: report.page(),
             holds: report.holds,
         }),
-        "002" => flood::run(exe, say).map(|report| Report {
+        "002" => flood::run(exe, length, say).map(|report| Report {
             json: serde_json::to_value(&report),
             page: report.page(),
             holds: report.holds,

@@ -18,6 +18,8 @@ const READ_EVERY: Duration = Duration::from_secs(3);
 /// The pause after a reading is at least so many times as long as the reading took: a twentieth of the time goes by
 /// reading.
 const PAUSES: u32 = 19;
+/// … but not longer than this: a server that answers slowly is busy, and a valve that sees nothing lets it overflow.
+const PAUSE_MAX: Duration = Duration::from_secs(6);
 /// The pause after a server did not answer.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -64,7 +66,7 @@ pub(super) fn keep_reading(gauge: Gauge) {
             for lane in &gauge.lanes {
                 lane.offer(Answer::Pressure(tables.clone()));
             }
-            tokio::time::sleep(READ_EVERY.max(took * PAUSES)).await;
+            tokio::time::sleep(READ_EVERY.max((took * PAUSES).min(PAUSE_MAX))).await;
         }
     });
 }
@@ -90,7 +92,7 @@ impl Gauge {
         while let Some(answer) = questions.join_next().await {
             let Ok((url_index, read, took)) = answer else { continue };
             let server = &mut servers[url_index];
-            server.not_before = read.is_err().then(|| begun + AGAIN_AFTER.max(took * PAUSES));
+            server.not_before = read.is_err().then(|| begun + AGAIN_AFTER);
             self.tell(url_index, server, &read);
             if let Ok(reading) = read {
                 slowest = slowest.max(took);

@@ -20,3 +20,41 @@ fn three_partitions_that_four_test_messages_stopped_flow_and_the_four_are_dead_l
     assert_eq!((&report["replay"]["rows"], &report["replay"]["rows_in_all"]), (&1.into(), &2_997.into()));
     assert_eq!(report["replay"]["open"], serde_json::json!([[0, 58], [0, 59], [2, 113]]));
 }
+
+/// A report of an incident that takes half of its time: what does not depend on how fast the machine is.
+fn half(number: &str) -> Value {
+    let output =
+        told(Command::new(exe()).args(["internal", "incident", number, "--half", "--json"]).output());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{said}"))
+}
+
+fn number(report: &Value, path: &str) -> u64 {
+    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} of {report}"))
+}
+
+#[test]
+fn a_year_of_daily_partitions_loses_a_writer_of_small_inserts_rows_and_pumphouse_none() {
+    let report = half("001");
+    assert!(number(&report, "/naive/lost") > 0 && number(&report, "/naive_wrong") > 0, "{report}");
+    assert_eq!(number(&report, "/pumphouse/written"), number(&report, "/pumphouse/read"));
+    assert_eq!([number(&report, "/wrong"), number(&report, "/unbalanced")], [0, 0], "{report}");
+    assert!(
+        report["foretold"].as_array().is_some_and(|told| told.iter().any(|said| said["code"] == "PH-0211"))
+    );
+}
+
+#[test]
+fn nine_times_the_rate_on_merges_that_stand_still_loses_a_writer_of_small_inserts_rows_and_pumphouse_none() {
+    let report = half("002");
+    assert!(number(&report, "/naive/lost") > 0, "{report}");
+    let read = number(&report, "/pumphouse/read");
+    assert_eq!(
+        [number(&report, "/pumphouse/written"), number(&report, "/different")],
+        [read, read],
+        "{report}"
+    );
+    assert_eq!(number(&report, "/delay_at_after"), 20, "{report}");
+    assert!(report["changes"].as_array().is_some_and(|changes| changes.len() > 2), "{report}");
+}

@@ -11,7 +11,7 @@ use super::super::incident::Failure;
 use super::super::incident::stage::{DATABASE, Stage};
 use super::feed::{Leg, Schedule};
 use super::naive::{Habit, Tally};
-use super::session::{self, Plot, Stall};
+use super::session::{self, Length, Plot, Stall};
 use super::toggles::{PARTITIONS, Toggles};
 use super::told::{Outcome, Phases, table, verdict};
 use super::watch::Look;
@@ -31,8 +31,8 @@ const DELAY_AT_PEAK: u64 = 50;
 const PEAK_LEG: usize = 3;
 const CALM_LEG: usize = 4;
 /// Merges stand still from so long after the highest rate was reached, for so long.
-const STALL_AFTER: Duration = Duration::from_secs(6);
-const STALL_LASTS: Duration = Duration::from_secs(20);
+const STALL_AFTER: u64 = 6;
+const STALL_LASTS: u64 = 20;
 
 /// A change of a setting, as the table of changes has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,9 +84,9 @@ pub struct Report {
 ///
 /// # Errors
 /// When something fails that makes a report impossible.
-pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+pub fn run(exe: &Path, length: Length, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     say("starting a Kafka and a ClickHouse");
-    let plot = plot();
+    let plot = plot(length);
     let topics = [plot.naive_topic(), plot.topic()];
     let topics: Vec<(&str, u32)> = topics.iter().map(|topic| (topic.as_str(), PARTITIONS)).collect();
     let stage = Stage::open(exe, Merges { threads: 2, each: 2 }, &topics)?;
@@ -94,7 +94,7 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     say("a writer of small batches that gives up what is refused a few times");
     create(&stage, "naive_toggles")?;
     let full_name = format!("{DATABASE}.naive_toggles");
-    let (mut feed, mut still) = (Toggles::new(SEED), stall(&plot, &full_name));
+    let (mut feed, mut still) = (Toggles::new(SEED), stall(&plot, length, &full_name));
     let (tallies, watched) = session::naive(&stage, &plot, &mut feed, "naive_toggles", &mut still, say)?;
     let naive_tally = tallies.into_iter().fold(Tally::default(), Tally::and);
     let naive = session::outcome(&stage, "naive_toggles", naive_tally.read, &watched)?;
@@ -104,7 +104,8 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     create(&stage, plot.name)?;
     let config = configuration(&stage, &plot)?;
     stage.pumphouse(&["apply"], &config)?;
-    let (mut feed, mut still) = (Toggles::new(SEED), stall(&plot, &format!("{DATABASE}.{}", plot.name)));
+    let (mut feed, mut still) =
+        (Toggles::new(SEED), stall(&plot, length, &format!("{DATABASE}.{}", plot.name)));
     let ran = session::pumphouse(&stage, &plot, &mut feed, &config, &mut still, say)?;
     say("the settings are set back to what stood before: pumphouse settings revert");
     stage.pumphouse(&["settings", "revert"], &config)?;
@@ -127,8 +128,8 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn plot() -> Plot {
-    let leg = |seconds, rate| Leg { lasts: Duration::from_secs(seconds), rate };
+fn plot(length: Length) -> Plot {
+    let leg = |seconds, rate| Leg { lasts: length.of(seconds), rate };
     Plot {
         name: "toggles",
         partitions: PARTITIONS,
@@ -139,14 +140,14 @@ fn plot() -> Plot {
             tries: 3,
             pause: Duration::from_millis(250),
         },
-        naive_within: Duration::from_secs(48),
+        naive_within: length.of(48),
         run_with: &["--settings-every", "4"],
     }
 }
 
-fn stall(plot: &Plot, table: &str) -> Stall {
-    let from = plot.schedule.begins(PEAK_LEG) + STALL_AFTER;
-    Stall { table: table.to_owned(), within: from..from + STALL_LASTS, is_on: false }
+fn stall(plot: &Plot, length: Length, table: &str) -> Stall {
+    let from = plot.schedule.begins(PEAK_LEG) + length.of(STALL_AFTER);
+    Stall { table: table.to_owned(), within: from..from + length.of(STALL_LASTS), is_on: false }
 }
 
 fn create(stage: &Stage, name: &str) -> Result<(), Failure> {
@@ -249,7 +250,7 @@ impl Report {
         let words: String = self.naive_tally.words.chars().take(240).collect();
         let mut page = format!(
             "From {CALM} to {PEAK} events/s in steps, and merges that stand still for {} s at the top (seed {})\n\n{}\n{}",
-            STALL_LASTS.as_secs(),
+            STALL_LASTS,
             self.seed,
             table(&self.naive, &self.pumphouse),
             self.freshness.page(),

@@ -22,6 +22,26 @@ const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 /// How often a step is told.
 const TOLD_EVERY: u64 = 5;
 
+/// How long an incident takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// As it is shown to people.
+    Whole,
+    /// Half of that: everything happens, but there is little time to recover.
+    Half,
+}
+
+impl Length {
+    /// So many seconds of the whole.
+    #[must_use]
+    pub fn of(self, seconds: u64) -> Duration {
+        match self {
+            Self::Whole => Duration::from_secs(seconds),
+            Self::Half => Duration::from_millis(seconds * 500),
+        }
+    }
+}
+
 /// What is written where.
 #[derive(Clone, Debug)]
 pub struct Plot {

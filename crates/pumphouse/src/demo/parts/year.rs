@@ -12,7 +12,7 @@ use super::super::incident::Failure;
 use super::super::incident::stage::{DATABASE, Stage};
 use super::feed::{Leg, Schedule};
 use super::naive::{Habit, Tally};
-use super::session::{self, Plot, Stall};
+use super::session::{self, Length, Plot, Stall};
 use super::states::{DAYS, Final, PARTITIONS, State, States};
 use super::told::{Outcome, Phases, table, verdict};
 use super::watch::Look;
@@ -77,9 +77,9 @@ pub struct Report {
 ///
 /// # Errors
 /// When something fails that makes a report impossible.
-pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+pub fn run(exe: &Path, length: Length, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     say("starting a Kafka and a ClickHouse with one thread for merges");
-    let plot = plot();
+    let plot = plot(length);
     let topics = [plot.naive_topic(), plot.topic()];
     let topics: Vec<(&str, u32)> = topics.iter().map(|topic| (topic.as_str(), PARTITIONS)).collect();
     let stage = Stage::open(exe, Merges { threads: 1, each: 1 }, &topics)?;
@@ -128,8 +128,8 @@ pub fn run(exe: &Path, say: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn plot() -> Plot {
-    let leg = |seconds, rate| Leg { lasts: Duration::from_secs(seconds), rate };
+fn plot(length: Length) -> Plot {
+    let leg = |seconds, rate| Leg { lasts: length.of(seconds), rate };
     Plot {
         name: "states",
         partitions: PARTITIONS,
@@ -140,7 +140,7 @@ fn plot() -> Plot {
             tries: 3,
             pause: Duration::from_millis(250),
         },
-        naive_within: Duration::from_secs(45),
+        naive_within: length.of(45),
         run_with: &[],
     }
 }

@@ -66,7 +66,7 @@ impl Patience {
         self.waits.is_some()
     }
 
-    /// What to do now. Each wait is told once; one that is over stays over until the next begins. While an earlier
+    /// What to do now. A wait is told ever more rarely; one that is over stays over until the next begins. While an earlier
     /// membership `is_leaving`, no new one is begun: a client that can't be closed must not become many.
     pub(super) fn turn(&mut self, now: Time, is_leaving: bool) -> Turn {
         let Some(wait) = &mut self.waits else { return Turn::Wait };
@@ -78,7 +78,6 @@ impl Patience {
         if now < wait.tell_at {
             return Turn::Wait;
         }
-        // Once in a while where it goes on for hours because the old client can't be closed.
         wait.tell_at = now.after(waited.max(FIRST_PATIENCE));
         Turn::Tell { waited, left: wait.until.since(now) }
     }
@@ -115,7 +114,7 @@ mod tests {
         let turns = turns(&mut patience, 0..2_400, false);
         let joins: Vec<u64> = turns.iter().filter(|(_, joins)| *joins).map(|(at, _)| *at).collect();
         assert_eq!(joins, [75, 225, 525, 1_125, 1_725, 2_325]);
-        assert_eq!(turns[..4], [(30, false), (75, true), (105, false), (225, true)]);
+        assert_eq!(turns[..5], [(30, false), (75, true), (105, false), (180, false), (225, true)]);
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Simulate {
             Err(exit) => return Ok(exit),
         };
         let design = chosen(&settings, self.stream.as_deref())
-            .and_then(|stream| design::read(&settings, stream, &self.design))
+            .and_then(|stream| design::read(&settings, stream, &self.design, self.rate))
             .map(|design| self.completed(design));
         let design = match design {
             Ok(design) => design,

@@ -7,6 +7,7 @@ mod svg;
 mod text;
 
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -172,7 +173,15 @@ impl Simulate {
 }
 
 fn find_out(design: Design) -> Findings {
+    let is_watched = io::stderr().is_terminal();
+    let say = |what: &str| {
+        if is_watched {
+            eprintln!("{what} …");
+        }
+    };
+    say("living the merges");
     let outcome = run(&design.scenario);
+    say("searching for the rate at which it breaks");
     let calm = Scenario {
         span: design.scenario.span.min(SEARCH_SPAN),
         stall: None,

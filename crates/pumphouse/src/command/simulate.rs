@@ -7,6 +7,7 @@ mod svg;
 mod text;
 
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ impl Simulate {
             Err(exit) => return Ok(exit),
         };
         let design = chosen(&settings, self.stream.as_deref())
-            .and_then(|stream| design::read(&settings, stream, &self.design))
+            .and_then(|stream| design::read(&settings, stream, &self.design, self.rate))
             .map(|design| self.completed(design));
         let design = match design {
             Ok(design) => design,
@@ -172,7 +173,15 @@ impl Simulate {
 }
 
 fn find_out(design: Design) -> Findings {
+    let is_watched = io::stderr().is_terminal();
+    let say = |what: &str| {
+        if is_watched {
+            eprintln!("{what} …");
+        }
+    };
+    say("living the merges");
     let outcome = run(&design.scenario);
+    say("searching for the rate at which it breaks");
     let calm = Scenario {
         span: design.scenario.span.min(SEARCH_SPAN),
         stall: None,

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <chore>
 
-  chaos [--minutes M] [--seed S] [--rate N] [--json] [--keep]
+  calibrate [--seconds S] [--rate N] [--json]
+          what `pumphouse simulate` foretells of three configurations, against real servers
+  chaos [--minutes M] [--seed S] [--rate N] [--only KIND[,KIND]] [--pace P] [--json] [--keep]
           breaks processes, servers and the network between them by a seed, and counts every event afterwards
   crashes [--times N]
           kills a process N times (default 20) at each named point of a batch's life; prints a line for each point
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["calibrate", rest @ ..] => binary::internal("calibrate", rest),
         ["chaos", rest @ ..] => binary::chaos(rest),
         ["crashes"] => binary::crashes("20"),
         ["crashes", "--times", times] => binary::crashes(times),

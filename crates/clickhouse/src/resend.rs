@@ -47,6 +47,11 @@ pub enum Resent {
 }
 
 #[derive(Deserialize)]
+struct Definition {
+    engine_full: String,
+}
+
+#[derive(Deserialize)]
 struct Count {
     rows: u64,
 }
@@ -55,8 +60,7 @@ struct Count {
 pub async fn resend(client: &Client, url_index: usize, original: &Original<'_>) -> Resent {
     let name = format!("{}_check_{:016x}", original.table, RandomState::new().hash_one(original.table));
     let copy = Copy { client, url_index, original, name };
-    let create = ddl::create_alike(original.database, &copy.name, original.table);
-    if let Err(error) = copy.run(&create).await {
+    if let Err(error) = copy.create().await {
         // Nobody knows whether a statement without an answer was carried out.
         let _ = copy.drop().await;
         return Resent::Untried(error.to_string());
@@ -81,6 +85,18 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    async fn create(&self) -> Result<(), QueryError> {
+        let sql = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}";
+        let asked = self.client.query(sql).at(self.url_index);
+        let asked = asked.param("database", self.original.database).param("table", self.original.table);
+        let definition: Definition = asked.row().await?;
+        let create = ddl::create_alike(self.original.database, &self.name, self.original.table);
+        match beside(&definition.engine_full, &self.name) {
+            Some(engine) => self.run(&format!("{create} ENGINE = {engine}")).await,
+            None => self.run(&create).await,
+        }
+    }
+
     async fn run(&self, sql: &str) -> Result<(), QueryError> {
         self.client.query(sql).at(self.url_index).execute().await
     }
@@ -157,5 +173,27 @@ impl Copy<'_> {
     async fn count(&self) -> Result<u64, QueryError> {
         let sql = format!("SELECT count() AS rows FROM {}", quote::table(self.original.database, &self.name));
         Ok(self.client.query(&sql).at(self.url_index).row::<Count>().await?.rows)
+    }
+}
+
+/// The engine of a replicated copy, which needs a path of its own in Keeper; none where the path is not said.
+fn beside(engine_full: &str, name: &str) -> Option<String> {
+    let replicated = engine_full.strip_prefix("Replicated")?;
+    let (family, rest) = replicated.split_once("('")?;
+    let (path, rest) = rest.split_once('\'')?;
+    family.chars().all(char::is_alphanumeric).then(|| format!("Replicated{family}('{path}_{name}'{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replicated_copy_has_a_path_of_its_own() {
+        let full = "ReplicatedMergeTree('/tables/{shard}/t', '{replica}') PARTITION BY f('x') ORDER BY a SETTINGS s = 1";
+        let copy = "ReplicatedMergeTree('/tables/{shard}/t_c', '{replica}') PARTITION BY f('x') ORDER BY a SETTINGS s = 1";
+        assert_eq!(beside(full, "c").as_deref(), Some(copy));
+        assert_eq!(beside("ReplicatedMergeTree ORDER BY f('x')", "c"), None);
+        assert_eq!(beside("MergeTree ORDER BY f('x')", "c"), None);
     }
 }

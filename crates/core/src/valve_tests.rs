@@ -1,3 +1,5 @@
+//! The valve, reading by reading.
+
 use super::*;
 use crate::moment::ServerTime;
 

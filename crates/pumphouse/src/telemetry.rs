@@ -38,6 +38,8 @@ pub mod event {
     pub const ASSIGNED: &str = "partitions assigned";
     /// Partitions were taken from a lane.
     pub const REVOKED: &str = "partitions revoked";
+    /// The group has not answered a lane that owns nothing for a while.
+    pub const GROUP_SILENT: &str = "the consumer group gives no answer";
     /// A claim of an earlier owner was found and brought to its end.
     pub const RECOVERED: &str = "claim recovered";
     /// A batch closed and its claim is stored.

@@ -9,6 +9,9 @@
 //!                                        └─► weather                       what goes wrong by itself
 //!                                  oracle: what has to hold after each of them
 //! ```
+//!
+//! `merges` is another world: a server's parts and merges, which the binary has too. All else is for tests, behind the
+//! feature `model`.
 
 #[cfg(feature = "model")]
 pub mod agenda;

@@ -1,4 +1,7 @@
 //! Histories by seed: those that once broke a rule, and a first few thousand.
+//!
+//! A seed means what it meant only as long as the dice fall the same way; a new kind of fault makes another history of each.
+//! What the core learnt from them is held by tests of its own.
 
 use pumphouse_sim::world::history;
 

@@ -16,7 +16,7 @@ use pumphouse::embedded::{clickhouse, kafka};
 use crate::ground::{Ground, Servers};
 use crate::processes::Processes;
 use crate::report::Report;
-use crate::schedule::{Deck, Fault, Hand};
+use crate::schedule::{Deck, Fault, Game, Hand};
 
 /// How often a pause looks whether the run has ended.
 const BEAT: Duration = Duration::from_millis(50);
@@ -40,30 +40,25 @@ pub(crate) struct Hands {
 
 impl Hands {
     /// Begins.
-    pub(crate) fn start(table: &Table, servers: Servers, seed: u64) -> Self {
+    pub(crate) fn start(table: &Table, servers: Servers, game: &Game) -> Self {
         let Servers { clickhouse, mut kafka } = servers;
-        let of_kafka = table.clone();
+        let [of_processes, of_kafka, of_clickhouse, of_network] =
+            Hand::ALL.map(|hand| (table.clone(), Deck::new(hand, game)));
         let kafka = thread::spawn(move || {
-            of_kafka.deal(Deck::new(Hand::Kafka, seed), |table, fault, deck| {
-                servers::kafka(table, &mut kafka, fault, deck)
-            });
+            let (table, deck) = of_kafka;
+            table.deal(deck, |table, fault, deck| servers::kafka(table, &mut kafka, fault, deck));
             kafka
         });
-        let of_clickhouse = table.clone();
         let clickhouse = thread::spawn(move || {
             // Whatever it ends by, somebody has to start it again.
-            let clickhouse = supervised::Supervised::new(clickhouse, &of_clickhouse.report);
-            of_clickhouse.deal(Deck::new(Hand::ClickHouse, seed), |table, fault, deck| {
-                servers::clickhouse(table, &clickhouse, fault, deck)
-            });
+            let (table, deck) = of_clickhouse;
+            let clickhouse = supervised::Supervised::new(clickhouse, &table.report);
+            table.deal(deck, |table, fault, deck| servers::clickhouse(table, &clickhouse, fault, deck));
             clickhouse.let_go()
         });
-        let of_processes = table.clone();
-        let processes =
-            thread::spawn(move || of_processes.deal(Deck::new(Hand::Processes, seed), processes::break_one));
-        let of_network = table.clone();
+        let processes = thread::spawn(move || of_processes.0.deal(of_processes.1, processes::break_one));
         let network = thread::spawn(move || {
-            of_network.deal(Deck::new(Hand::Network, seed), |table, fault, deck| {
+            of_network.0.deal(of_network.1, |table, fault, deck| {
                 network::break_one(table, fault, deck);
                 Ok(())
             });
@@ -85,8 +80,7 @@ impl Hands {
 
 impl Table {
     fn deal(&self, mut deck: Deck, mut carry_out: impl FnMut(&Self, Fault, &mut Deck) -> anyhow::Result<()>) {
-        loop {
-            let (pause, fault) = deck.deal();
+        while let Some((pause, fault)) = deck.deal() {
             self.wait(pause);
             if self.stop.load(Ordering::Relaxed) {
                 return;

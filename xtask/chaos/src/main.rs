@@ -101,7 +101,7 @@ fn run_in(folder: &Path, options: &Options) -> anyhow::Result<bool> {
     };
     let producing = Producing::start(order)?;
     let counts = keep_telling(&table, &producing.count);
-    let hands = Hands::start(&table, servers, options.seed);
+    let hands = Hands::start(&table, servers, &options.game());
     let begun = Instant::now();
     thread::sleep(options.time());
     let servers = hands.finish()?;

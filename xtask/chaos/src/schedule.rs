@@ -115,28 +115,42 @@ pub(crate) fn kinds() -> Vec<Fault> {
     kinds
 }
 
+/// What is dealt.
+#[derive(Clone, Debug)]
+pub(crate) struct Game {
+    pub(crate) seed: u64,
+    /// Kinds of faults; none for all.
+    pub(crate) only: Vec<Fault>,
+    /// Pauses are so many times as short.
+    pub(crate) pace: f64,
+}
+
 /// One hand's cards, without end.
 pub(crate) struct Deck {
     hand: Hand,
     random: Rng,
+    cards: Vec<Fault>,
+    pace: f64,
     left: Vec<Fault>,
 }
 
 impl Deck {
     /// The same seed gives the same cards in the same order.
-    pub(crate) fn new(hand: Hand, seed: u64) -> Self {
-        let random = Rng::with_seed(seed.wrapping_mul(31).wrapping_add(hand as u64 + 1));
-        Self { hand, random, left: Vec::new() }
+    pub(crate) fn new(hand: Hand, game: &Game) -> Self {
+        let random = Rng::with_seed(game.seed.wrapping_mul(31).wrapping_add(hand as u64 + 1));
+        let mut cards = hand.deck().to_vec();
+        cards.retain(|fault| game.only.is_empty() || game.only.contains(fault));
+        Self { hand, random, cards, pace: game.pace, left: Vec::new() }
     }
 
-    /// The next fault, and the pause before it.
-    pub(crate) fn deal(&mut self) -> (Duration, Fault) {
+    /// The next fault, and the pause before it; none where this hand has no cards.
+    pub(crate) fn deal(&mut self) -> Option<(Duration, Fault)> {
         if self.left.is_empty() {
-            self.left = self.hand.deck().to_vec();
+            self.left.clone_from(&self.cards);
             self.random.shuffle(&mut self.left);
         }
         let pause = Duration::from_millis(self.random.u64(self.hand.pause()));
-        (pause, self.left.pop().expect("it was filled above"))
+        self.left.pop().map(|fault| (pause.div_f64(self.pace), fault))
     }
 
     /// A number that belongs to the fault just dealt.
@@ -154,10 +168,24 @@ impl Deck {
 mod tests {
     use super::*;
 
+    fn game(seed: u64) -> Game {
+        Game { seed, only: Vec::new(), pace: 1.0 }
+    }
+
+    #[test]
+    fn a_hand_deals_only_what_is_asked_for() {
+        let game = Game { only: vec![Fault::BrokerKill, Fault::Kill], pace: 10.0, ..game(7) };
+        let mut deck = Deck::new(Hand::Kafka, &game);
+        let (pause, fault) = deck.deal().expect("one of its cards is asked for");
+        assert_eq!(fault, Fault::BrokerKill);
+        assert!(pause < Duration::from_millis(3_200), "{pause:?}");
+        assert_eq!(Deck::new(Hand::Network, &game).deal(), None);
+    }
+
     #[test]
     fn the_same_seed_deals_the_same_faults() {
         let dealt = |seed| {
-            let mut deck = Deck::new(Hand::Network, seed);
+            let mut deck = Deck::new(Hand::Network, &game(seed));
             (0..50).map(|_| deck.deal()).collect::<Vec<_>>()
         };
         assert_eq!(dealt(7), dealt(7));
@@ -167,8 +195,9 @@ mod tests {
     #[test]
     fn every_kind_comes_before_one_comes_again() {
         for hand in Hand::ALL {
-            let mut deck = Deck::new(hand, 3);
-            let mut dealt: Vec<Fault> = (0..hand.deck().len()).map(|_| deck.deal().1).collect();
+            let mut deck = Deck::new(hand, &game(3));
+            let mut dealt: Vec<Fault> =
+                (0..hand.deck().len()).filter_map(|_| deck.deal()).map(|dealt| dealt.1).collect();
             let mut all = hand.deck().to_vec();
             dealt.sort_unstable();
             all.sort_unstable();

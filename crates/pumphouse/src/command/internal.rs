@@ -13,6 +13,8 @@ use crate::embedded::{chdb, guard};
 /// The hidden parts.
 #[derive(Debug, Subcommand)]
 pub enum Internal {
+    /// Compares what `simulate` foretells with what real servers do
+    Calibrate(super::calibrate::Calibrate),
     /// Is ClickHouse, from its library, until its query ends
     Clickhouse {
         /// The path of libchdb.so
@@ -44,6 +46,7 @@ pub enum Internal {
 /// What failed, in words for whoever called it.
 pub fn run(part: Internal) -> anyhow::Result<ExitCode> {
     match part {
+        Internal::Calibrate(calibrate) => calibrate.run(),
         Internal::Clickhouse { library, arguments } => {
             chdb::serve(&library, &arguments).context("ClickHouse ended")?;
             Ok(ExitCode::SUCCESS)

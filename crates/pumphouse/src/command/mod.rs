@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod audit;
 pub mod broken_pipe;
+pub mod calibrate;
 pub mod check;
 pub mod configuration;
 mod counted;

@@ -127,7 +127,6 @@ async fn start(settings: Arc<Settings>, times: Times) -> Result<Exit, Stop> {
             tracing::warn!(%error, "old mending tables can't be dropped");
         }
     }
-    tracing::info!("{}", event::READY);
     process::run(settings, client, streams).await.map_err(|error| match error {
         StartError::Fault(fault) => fault.into(),
         error => Stop::Other(error.into()),

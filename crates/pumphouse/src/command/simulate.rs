@@ -7,6 +7,7 @@ mod svg;
 mod text;
 
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ pub(super) struct DesignOptions {
     /// Bytes that a row has on disk
     #[arg(long, value_name = "BYTES", default_value_t = design::ROW_BYTES, value_parser = positive)]
     row_bytes: f64,
-    /// A setting of the tables: parts_to_delay_insert, parts_to_throw_insert, max_parts_in_total, max_delay_to_insert
+    /// A setting of the tables: `parts_to_delay_insert`, `parts_to_throw_insert`, `max_parts_in_total`, `max_delay_to_insert`
     #[arg(long = "table-setting", value_name = "NAME=N", value_parser = table_setting)]
     table_settings: Vec<(String, u64)>,
 }
@@ -101,6 +102,9 @@ pub(super) struct MachineOptions {
     /// Merges that run at that speed at once: the cores there are for them, or what the disks give
     #[arg(long, value_name = "N", value_parser = positive)]
     merges_at_once: Option<f64>,
+    /// What an insert takes, besides its rows and parts
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    insert_time: Option<Duration>,
     /// `background_pool_size` of the server
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pool: u32,
@@ -125,7 +129,7 @@ impl Simulate {
             Err(exit) => return Ok(exit),
         };
         let design = chosen(&settings, self.stream.as_deref())
-            .and_then(|stream| design::read(&settings, stream, &self.design))
+            .and_then(|stream| design::read(&settings, stream, &self.design, self.rate))
             .map(|design| self.completed(design));
         let design = match design {
             Ok(design) => design,
@@ -158,6 +162,9 @@ impl Simulate {
         if let Some(merges) = self.machine.merges_at_once {
             machine.merges_at_once = merges;
         }
+        if let Some(takes) = self.machine.insert_time {
+            scenario.insert.seconds = takes.as_secs_f64();
+        }
         let begins = Time(0).after(self.lasts / 4);
         scenario.stall = self.stall_merges.map(|lasts| (begins, lasts));
         (scenario.rate, scenario.span, scenario.seed) = (self.rate, self.lasts, self.seed);
@@ -166,7 +173,15 @@ impl Simulate {
 }
 
 fn find_out(design: Design) -> Findings {
+    let is_watched = io::stderr().is_terminal();
+    let say = |what: &str| {
+        if is_watched {
+            eprintln!("{what} …");
+        }
+    };
+    say("living the merges");
     let outcome = run(&design.scenario);
+    say("searching for the rate at which it breaks");
     let calm = Scenario {
         span: design.scenario.span.min(SEARCH_SPAN),
         stall: None,

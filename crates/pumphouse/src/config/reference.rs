@@ -116,7 +116,8 @@ fn refusals() -> String {
         let _ = writeln!(text, "- `{name}`: {why}; {instead}.");
     }
     text.push_str(
-        "- `max.poll.interval.ms` below 60000: a revocation has to wait until a claimed batch has landed.\n\
+        "- `max.poll.interval.ms` below 60000, which is the default here: a revocation has to wait until a claimed batch \
+         has landed.\n\
          - `group.instance.id` with `process.lanes` above 1: the lanes would fence each other by it.\n\
          - With `group.protocol: consumer`: `session.timeout.ms`, `heartbeat.interval.ms` and \
          `partition.assignment.strategy`, which the broker then decides.\n\n\

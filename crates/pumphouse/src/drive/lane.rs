@@ -23,8 +23,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clock::Clock;
+use super::commits::judge_commit;
 use super::gaps::Ends;
 use super::isolate::Refused;
+use super::patience::Patience;
 use super::report::LaneReport;
 use super::valve::turned_by;
 use super::{crash, faults, ready};
@@ -204,6 +206,10 @@ pub struct Lane {
     pub(super) nothing_assigned: bool,
     /// How far the valve was open when it was told last.
     pub(super) opening: Opening,
+    /// How long the group is waited for.
+    pub(super) patience: Patience,
+    /// Memberships of this lane that are being left.
+    pub(super) leaving: Vec<thread::JoinHandle<()>>,
     last_failure: (Option<RDKafkaErrorCode>, Time),
     standing_due: Time,
     answers: Receiver<Numbered>,
@@ -228,7 +234,7 @@ impl Lane {
         let mailbox = Mailbox { epoch: 1, sender, thread: thread::current(), cancelled };
         let opening = pump.opening();
         report.opening(opening);
-        Ok(Self {
+        let mut lane = Self {
             shared,
             pump,
             membership,
@@ -247,10 +253,14 @@ impl Lane {
             first_taken: Partition(0),
             nothing_assigned: false,
             opening,
+            patience: Patience::default(),
+            leaving: Vec::new(),
             last_failure: (None, Time::default()),
             standing_due: Time::default(),
             answers,
-        })
+        };
+        lane.await_group();
+        Ok(lane)
     }
 
     /// Runs until the lane leaves or halts; the membership is still being left when this returns.
@@ -262,6 +272,7 @@ impl Lane {
             busy |= self.take_records();
             self.heed_fetch_failure();
             self.tick_when_due();
+            self.heed_silence();
             if let Some(end) = self.end.take() {
                 return (end, self.leave());
             }
@@ -287,7 +298,10 @@ impl Lane {
         let mut astray = None;
         for event in events {
             match event {
-                Event::Assigned(partitions) => self.ask_stored(partitions),
+                Event::Assigned(partitions) => {
+                    self.patience.end();
+                    self.ask_stored(partitions);
+                }
                 Event::Revoked(partitions) => self.begin_release(partitions),
                 Event::Lost => self.lose(),
                 Event::Astray(partition) => astray = Some(partition),
@@ -314,6 +328,7 @@ impl Lane {
         tracing::warn!(stream = %self.shared.stream.name, "membership lost; joining again");
         self.membership.forget();
         self.begin_epoch();
+        self.await_group();
         self.step(Input::Lost);
     }
 
@@ -431,21 +446,6 @@ impl Lane {
         }
     }
 
-    fn report_standing(&self) {
-        let paused = self.pump.is_paused();
-        if self.report.pause_changed(paused) {
-            let name = if paused { event::PAUSED } else { event::RESUMED };
-            tracing::debug!(stream = %self.shared.stream.name, held_bytes = self.pump.held_bytes(), "{name}");
-        }
-        // One log whose end is not known makes the sum unknown: zero would say that nothing waits.
-        let behind = self.pump.committed_offsets().map(|(partition, offset)| {
-            let (_, high) = self.membership.known_watermarks(partition)?;
-            Some(high.saturating_sub(offset.0))
-        });
-        self.report.owns_first(self.owned.contains(&Partition(0)));
-        self.report.standing(behind.sum(), self.pump.held_bytes());
-    }
-
     fn pause(&self) -> Duration {
         let commit = self.commit.map(|(_, until)| until);
         let due = [commit, self.pump.wake_at()].into_iter().flatten().min();
@@ -456,38 +456,6 @@ impl Lane {
         self.mailbox.cancelled.store(true, Ordering::Relaxed);
         Leaving(self.membership.close())
     }
-}
-
-/// What a commit's answer means: `None` for stored everywhere.
-///
-/// | answer | meaning |
-/// |---|---|
-/// | no error anywhere | stored |
-/// | metadata too large | the broker takes less than a claim needs |
-/// | an error of the group for all: rebalance, older generation, coordinator loading or moved | nothing stored, again later |
-/// | anything else: one partition failed, no answer, member unknown | what is stored has to be read |
-///
-/// An older generation is the usual answer while a cooperative rebalance goes on: the coordinator checks it before
-/// it stores anything, and librdkafka stamps the newer one on the next try. A member that is truly out never gets
-/// a newer one before it was told that its assignment is lost.
-fn judge_commit(error: RDKafkaRespErr, partitions: &[RDKafkaRespErr]) -> Option<CommitFailure> {
-    use RDKafkaRespErr as E;
-    let ok = E::RD_KAFKA_RESP_ERR_NO_ERROR;
-    if error == ok && partitions.iter().all(|partition| *partition == ok) {
-        return None;
-    }
-    if partitions.contains(&E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE) {
-        return Some(CommitFailure::TooLarge);
-    }
-    let later = [
-        E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
-        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
-        E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
-        E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
-        E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
-    ];
-    let all_later = !partitions.is_empty() && partitions.iter().all(|partition| later.contains(partition));
-    Some(if all_later { CommitFailure::NotYet } else { CommitFailure::Unknown })
 }
 
 pub(super) const fn commit_timeout() -> Duration {

@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod clock;
+mod commits;
 pub mod crash;
 mod curves;
 mod faults;
@@ -9,9 +10,11 @@ mod gaps;
 mod isolate;
 pub mod lane;
 mod orders;
+mod patience;
 mod pressure;
 pub mod process;
 pub mod ready;
 pub mod report;
+mod standing;
 mod take;
 mod valve;

@@ -156,6 +156,9 @@ impl Lane {
     fn release(&mut self, partitions: &BTreeSet<Partition>) {
         self.owned.retain(|partition| !partitions.contains(partition));
         self.distrusted.retain(|partition| !partitions.contains(partition));
+        if self.owned.is_empty() {
+            self.await_group();
+        }
         if let Err(error) = self.membership.release(partitions) {
             tracing::warn!(stream = %self.shared.stream.name, %error, "partitions could not be given back");
             self.rejoin();
@@ -168,7 +171,10 @@ impl Lane {
         match Membership::join(&self.shared.member, &self.shared.stream.topic) {
             Ok(new) => {
                 // The old member leaves on a thread of its own; the group waits for it, not we.
-                drop(std::mem::replace(&mut self.membership, new).close());
+                let leaving = std::mem::replace(&mut self.membership, new).close();
+                self.leaving.retain(|leaving| !leaving.is_finished());
+                self.leaving.push(leaving);
+                self.await_group();
                 self.step(Input::Lost);
             }
             Err(error) => {

@@ -43,8 +43,6 @@ const REPORT_EVERY: Duration = Duration::from_mins(1);
 const CLOCK_EVERY: Duration = Duration::from_secs(15);
 /// Longest time a claimed batch may hold up a rebalance.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(15);
-/// Kafka's `max.poll.interval.ms` where none is configured: the time a rebalance may take.
-const REBALANCE_TIME: Duration = Duration::from_mins(5);
 /// Time for a lane to leave the group after its drain, before the process ends without it.
 const LEAVE_TIME: Duration = Duration::from_secs(20);
 /// Signals closer together than this are one.
@@ -155,6 +153,8 @@ async fn wait_for_end(
 ) -> Result<Exit, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    // From here on a signal drains; whoever waits for this line may send one.
+    tracing::info!("{}", event::READY);
     let (mut exit, mut draining) = (Exit::Fine, None);
     loop {
         let stop = tokio::select! {
@@ -265,9 +265,7 @@ fn unread_clock(client: &Client, error: &QueryError) -> Fault {
 
 /// A third of the time that a rebalance may take, within reason.
 fn revoke_wait(settings: &Settings) -> Duration {
-    let said = settings.kafka.properties.get("max.poll.interval.ms");
-    let millis = said.and_then(|value| value.reveal().parse().ok()).map(Duration::from_millis);
-    (millis.unwrap_or(REBALANCE_TIME) / 3).min(REVOKE_WAIT_MAX)
+    (properties::rebalance_time(&settings.kafka) / 3).min(REVOKE_WAIT_MAX)
 }
 
 /// Bytes of decoded columns that one lane of a stream may hold.

@@ -249,6 +249,10 @@ codes! {
     SettingUnrecorded "PH-0073" NEVER
         "a change of a setting can't be written down"
         "the setting stays as it is and is tried again later; delivery goes on";
+    // Membership
+    GroupSilent "PH-0074" NEVER
+        "the consumer group gives no answer"
+        "the lane waits, then joins as a new member; no offset was moved";
     // Records
     NotJson "PH-0100" NEVER
         "not JSON"

@@ -127,9 +127,7 @@ impl Sink {
             }
             InsertAnswer::Unknown(doubt) => {
                 payload.leave_in_doubt(server);
-                if let Some(strain) = strain_of(&doubt) {
-                    payload.strained(strain);
-                }
+                payload.strained(strain_of(&doubt));
                 match doubt {
                     Doubt::Server(error) if error.may_be_a_rows() => Input::InsertSuspect(batch, table),
                     _ => Input::InsertUnknown(batch, table),

@@ -116,9 +116,10 @@ impl Payload {
         self.in_doubt_at.get_or_init(|| server);
     }
 
-    /// What the server lacked that failed an insert of it, although it may be done.
-    pub fn strained(&self, refusal: Refusal) {
-        *self.strain.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    /// What the server lacked that failed an insert of it, although it may be done; none where it lacked nothing.
+    pub fn strained(&self, refusal: Option<Refusal>) {
+        let mut strain = self.strain.lock().unwrap_or_else(PoisonError::into_inner);
+        *strain = refusal.or(*strain);
     }
 
     /// Takes out what a server lacked since this was asked last.

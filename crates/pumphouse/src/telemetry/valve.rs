@@ -109,42 +109,54 @@ pub fn valve_turned(stream: &str, lane: &str, turn: &Turn) {
 }
 
 fn shut(turn: &Turn) -> Fault {
-    let on = turn.fullest.as_ref().map_or_else(
-        || "tables".to_owned(),
-        |fullest| {
-            let TableReading { database, table, .. } = &fullest.table;
-            format!("table {database}.{table}")
-        },
-    );
-    let why = Why(turn.fullest.as_ref());
+    let (on, figures) = match &turn.fullest {
+        Some(fullest) => (format!("table {}", Place(fullest)), Figures(fullest).to_string()),
+        None => ("tables of the stream".to_owned(), UNKNOWN.to_owned()),
+    };
     let what = match turn.by {
-        TurnedBy::Refusal => format!("ClickHouse refused an insert for too many parts; {why}"),
-        TurnedBy::Reading | TurnedBy::Time => why.to_string(),
+        TurnedBy::Refusal => format!("ClickHouse refused an insert for too many parts; {figures}"),
+        TurnedBy::Reading | TurnedBy::Time => figures,
     };
     Fault::new(Code::ValveShut, on, what)
 }
 
-/// What the fullest table has and may have.
+const UNKNOWN: &str = "parts are not known";
+
+/// Where the fullest table is, and what it has and may have.
 struct Why<'a>(Option<&'a Fullest>);
 
 impl fmt::Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Fullest { server, table, merges, replica }) = self.0 else {
-            return f.write_str("parts are not known");
-        };
-        let TableReading { database, table, fullest, parts, parts_total, limits, .. } = table;
-        write!(
-            f,
-            "{database}.{table} on {server}: {parts} parts in partition {fullest}, {parts_total} in all; "
-        )?;
+        match self.0 {
+            Some(fullest) => write!(f, "{}: {}", Place(fullest), Figures(fullest)),
+            None => f.write_str(UNKNOWN),
+        }
+    }
+}
+
+struct Place<'a>(&'a Fullest);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fullest { server, table: TableReading { database, table, .. }, .. } = self.0;
+        write!(f, "{database}.{table} on {server}")
+    }
+}
+
+struct Figures<'a>(&'a Fullest);
+
+impl fmt::Display for Figures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fullest { table, merges, replica, .. } = self.0;
+        let TableReading { fullest, parts, parts_total, limits, .. } = table;
+        write!(f, "{parts} parts in partition {fullest}, {parts_total} in all; ")?;
         let Limits { delay_at, refuse_at, refuse_total_at } = *limits;
         let limits = [
-            ("delayed from", delay_at),
-            ("refused from", refuse_at),
-            ("refused from, in all,", refuse_total_at),
+            (delay_at, format!("delayed from {delay_at}")),
+            (refuse_at, format!("refused from {refuse_at}")),
+            (refuse_total_at, format!("refused from {refuse_total_at} in all")),
         ];
-        let mut said =
-            limits.iter().filter(|(_, limit)| *limit > 0).map(|(what, limit)| format!("{what} {limit}"));
+        let mut said = limits.into_iter().filter(|(limit, _)| *limit > 0).map(|(_, text)| text);
         match said.next() {
             None => f.write_str("no limit holds")?,
             Some(first) => write!(f, "inserts are {}", said.fold(first, |all, next| all + ", " + &next))?,
@@ -154,18 +166,12 @@ impl fmt::Display for Why<'_> {
             let seconds = merges.longest.as_secs();
             match merges.count {
                 0 => f.write_str("; no merge runs")?,
+                1 => write!(f, "; a merge runs for {seconds} s, {percent} % done")?,
                 count => write!(f, "; {count} merges run, {percent} % done, the oldest for {seconds} s")?,
             }
         }
-        match replica {
-            Some(replica) => write!(
-                f,
-                "; {} entries in the replica's queue, {} s behind",
-                replica.queue,
-                replica.delay.as_secs()
-            ),
-            None => Ok(()),
-        }
+        let Some(Replica { queue, delay }) = replica else { return Ok(()) };
+        write!(f, "; {queue} entries in the replica's queue, {} s behind", delay.as_secs())
     }
 }
 
@@ -202,8 +208,8 @@ mod tests {
         let line = shut(&turn(TurnedBy::Reading, Some(fullest()))).to_string();
         assert_eq!(
             line,
-            "PH-0069 table metrics.requests: metrics.requests on ch-1: 2412 parts in partition 202611, 2600 in all; \
-             inserts are delayed from 1000, refused from 3000, refused from, in all, 100000; no merge runs; records wait in \
+            "PH-0069 table metrics.requests on ch-1: 2412 parts in partition 202611, 2600 in all; \
+             inserts are delayed from 1000, refused from 3000, refused from 100000 in all; no merge runs; records wait in \
              Kafka, nothing is lost, and the valve reopens by itself when merges have caught up; see `pumphouse explain PH-0069`"
         );
     }
@@ -211,7 +217,7 @@ mod tests {
     #[test]
     fn a_valve_shut_by_a_refusal_says_so_also_where_nothing_is_known_of_parts() {
         let line = shut(&turn(TurnedBy::Refusal, None)).to_string();
-        let words = "PH-0069 tables: ClickHouse refused an insert for too many parts; parts are not known; records wait";
+        let words = "PH-0069 tables of the stream: ClickHouse refused an insert for too many parts; parts are not known; records wait";
         assert!(line.starts_with(words), "{line}");
     }
 

@@ -9,23 +9,40 @@ use serde_json::Value;
 use crate::story::{Plan, Story, number};
 use crate::world::{Pair, World, exe, told};
 
-/// `check --live --json`: the exit code, and each finding as severity, code and what it is on.
-fn check(file: &Path, options: &[&str]) -> (Option<i32>, Vec<(String, String, String)>) {
+/// A finding as severity, code and what it is on.
+type Found = (String, String, String);
+
+/// `check --live --json`: the exit code, and the findings.
+fn check(file: &Path, options: &[&str]) -> (Option<i32>, Vec<Found>) {
+    let (exit, findings) = answer(file, options);
+    (
+        exit,
+        findings
+            .iter()
+            .map(|finding| (text(finding, "severity"), text(finding, "code"), text(finding, "on")))
+            .collect(),
+    )
+}
+
+fn answer(file: &Path, options: &[&str]) -> (Option<i32>, Vec<Value>) {
     let mut command = Command::new(exe());
     let output = told(command.args(["check", "--live", "--json", "-c"]).arg(file).args(options).output());
     let answer = String::from_utf8_lossy(&output.stdout);
     let answer: Value = serde_json::from_str(&answer)
         .unwrap_or_else(|error| panic!("{error}: {answer}{}", String::from_utf8_lossy(&output.stderr)));
-    let text = |finding: &Value, key: &str| finding[key].as_str().expect("a text").to_owned();
-    let findings = answer["findings"].as_array().expect("a list").iter().map(|finding| {
+    let findings = answer["findings"].as_array().expect("a list");
+    for finding in findings {
         assert!(["what", "why", "mend"].iter().all(|key| !text(finding, key).is_empty()), "{finding}");
-        (text(finding, "severity"), text(finding, "code"), text(finding, "on"))
-    });
-    (output.status.code(), findings.collect())
+    }
+    (output.status.code(), findings.clone())
+}
+
+fn text(finding: &Value, key: &str) -> String {
+    finding[key].as_str().expect("a text").to_owned()
 }
 
 /// What is expected, in the order of the report.
-fn expected(world: &World, planted: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+fn expected(world: &World, planted: &[(&str, &str, &str)]) -> Vec<Found> {
     let place = |on: &str| on.replace("DB", &world.database).replace("TOPIC", &world.topic);
     planted
         .iter()
@@ -124,6 +141,17 @@ fn ten_planted_faults_are_named_all_ten_and_nothing_else() {
     assert_eq!(found, expected(&world, &planted));
     assert_eq!(exit, Some(2));
     assert_eq!(left_behind(pair, &world), 0);
+
+    // What a finding says mends it, mends it.
+    let (_, findings) = answer(&file, &["--rate", "1000"]);
+    let statements: Vec<String> = findings.iter().map(|finding| text(finding, "mend")).collect();
+    for statement in statements.iter().filter(|mend| mend.starts_with("ALTER TABLE")) {
+        told(pair.clickhouse.query(statement));
+    }
+    world.set_topic("retention.ms", "-1");
+    let mended = ["PH-0043", "PH-0041", "PH-0218", "PH-0222", "PH-0226"];
+    let left: Vec<_> = planted.into_iter().filter(|(_, code, _)| !mended.contains(code)).collect();
+    assert_eq!(check(&file, &["--rate", "1000"]), (Some(2), expected(&world, &left)));
 }
 
 #[test]

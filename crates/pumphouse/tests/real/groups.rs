@@ -1,9 +1,11 @@
 //! Processes come and go: every way in which a group shares its partitions gives the same rows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::story::{Plan, SHORT_SESSION, Story};
-use crate::world::Pair;
+use crate::world::{Pair, told, wait_until};
 
 #[test]
 fn members_that_come_and_go_share_the_work_by_the_cooperative_protocol() {
@@ -86,4 +88,40 @@ fn a_process_that_stops_while_its_partitions_are_asked_back_leaves_in_time() {
     println!("left after {left:?}");
     story.speed_up(pair);
     story.ends_exactly(pair, &tally, vec![second]);
+}
+
+#[test]
+fn a_group_that_waits_for_a_member_which_never_comes_back_is_told_of_and_joined_anew() {
+    let pair = Pair::shared();
+    let properties =
+        r#"session.timeout.ms: "2000", heartbeat.interval.ms: "300", partition.assignment.strategy: range"#;
+    let plan = Plan { properties, process: "{ lanes: 1 }", ..Plan::default() };
+    let story = Story::with_tables(pair, "silent", plan);
+    let stuck = member_that_only_beats(&story);
+    let mut pump = story.run();
+    let begun = Instant::now();
+    pump.wait_for_line(&["PH-0074", "joins_anew_in_s"]);
+    let told = begun.elapsed();
+    let progress = pump.wait_for_line(&["progress"]);
+    assert!(!progress.contains("lag="), "nobody knows what waits: {progress}");
+    pump.wait_for_line(&["PH-0074", "joining as a new member"]);
+    println!("told after {told:?}, joined anew after {:?}", begun.elapsed());
+    drop(stuck);
+    pump.wait_for_line(&["partitions assigned", "partitions=[Partition("]);
+    let tally = story.produce(3_000);
+    story.ends_exactly(pair, &tally, vec![pump]);
+}
+
+/// A member that owns all partitions, sends its heartbeats, and never answers when they are asked back.
+fn member_that_only_beats(story: &Story) -> BaseConsumer {
+    let mut config = story.world.client();
+    config.set("group.id", story.group()).set("partition.assignment.strategy", "range");
+    config.set("session.timeout.ms", "6000").set("heartbeat.interval.ms", "300");
+    let member: BaseConsumer = told(config.set("max.poll.interval.ms", "300000").create());
+    told(member.subscribe(&[&story.world.topic]));
+    wait_until("an assignment of the other member", || {
+        let _ = member.poll(Duration::from_millis(100));
+        (told(member.assignment()).count() > 0).then_some(())
+    });
+    member
 }

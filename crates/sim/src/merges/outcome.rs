@@ -39,7 +39,7 @@ pub struct Outcome {
     pub freshness: Waits,
     /// Rows that arrived, that landed, and that are in the first table at the end.
     pub rows: RowCount,
-    /// Inserts that landed, by table: a batch is one for each.
+    /// Inserts that landed: a batch is one for each table, views not counted.
     pub inserts: u64,
     /// Parts that inserts made.
     pub parts_made: u64,

@@ -32,10 +32,10 @@ impl Default for Machine {
         Self {
             threads: 16,
             begun_per_thread: 2,
-            merge_bytes_per_second: 20e6,
+            merge_bytes_per_second: 50e6,
             merges_at_once: 2.0,
-            merge_seconds: 0.01,
-            merge_part_seconds: 0.002,
+            merge_seconds: 0.003,
+            merge_part_seconds: 0.0005,
         }
     }
 }

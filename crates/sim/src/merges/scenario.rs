@@ -46,6 +46,8 @@ pub struct Target {
     pub row_bytes: f64,
     /// Rows of it that a row of the batch becomes.
     pub rows_of_one: f64,
+    /// Whether it is filled by a view of another table: its parts come with an insert that is counted there.
+    pub is_view: bool,
 }
 
 /// Who writes: processes with lanes, alike.
@@ -90,8 +92,9 @@ impl Default for Scenario {
             name: "table".to_owned(),
             limits: Limits::default(),
             spread: Spread::ONE,
-            row_bytes: 30.0,
+            row_bytes: 60.0,
             rows_of_one: 1.0,
+            is_view: false,
         };
         Self {
             machine: Machine::default(),

@@ -14,11 +14,11 @@ use crate::config::settings::{Stream, Table};
 use crate::drive::process;
 
 /// Bytes on disk of a row, as measured on the generated events (decision 0022).
-pub(super) const ROW_BYTES: f64 = 45.0;
+pub(super) const ROW_BYTES: f64 = 60.0;
 /// Bytes that a row takes in memory for each byte on disk, as measured on the same events.
-const DECODED: f64 = 4.0;
-/// Rows of a rollup that a row of its table becomes: what is summed up in one batch.
-const ROLLUP_ROWS: f64 = 0.1;
+const DECODED: f64 = 3.2;
+/// Rows of a rollup that a row of its table becomes, as measured there: what is summed up in one batch.
+const ROLLUP_ROWS: f64 = 0.05;
 /// The settings of a table that are taken from the command line, or from the settings of inserts.
 pub(super) const SETTINGS: [&str; 4] =
     ["parts_to_delay_insert", "parts_to_throw_insert", "max_parts_in_total", "max_delay_to_insert"];
@@ -38,27 +38,36 @@ pub(super) struct Design {
 }
 
 /// What the stream comes to.
-pub(super) fn read(settings: &Settings, stream: &Stream, options: &DesignOptions) -> Result<Design, String> {
+pub(super) fn read(
+    settings: &Settings,
+    stream: &Stream,
+    options: &DesignOptions,
+    rate: f64,
+) -> Result<Design, String> {
     let mut assumed = Vec::new();
-    let limits = limits(settings, &options.table_settings);
+    let of_view = limits(settings, &[], &options.table_settings);
     let mut tables = Vec::new();
     for table in &stream.tables {
         let spread = spread(table, options, &mut assumed)?;
+        let limits = limits(settings, &by_rate(table, rate), &options.table_settings);
         let name = table.full_name();
-        tables.push(Target { name, limits, spread, row_bytes: options.row_bytes, rows_of_one: 1.0 });
+        let own =
+            Target { name, limits, spread, row_bytes: options.row_bytes, rows_of_one: 1.0, is_view: false };
+        tables.push(own);
         tables.extend(table.rollups.values().map(|rollup| Target {
             name: format!("{}.{}", table.database, rollup.name),
-            limits,
+            limits: of_view,
             spread: Spread::ONE,
             row_bytes: options.row_bytes,
             rows_of_one: ROLLUP_ROWS,
+            is_view: true,
         }));
     }
     if stream.tables.iter().any(|table| table.when.is_some()) {
         assumed.push("every table takes every row: how many meet a condition is not known".to_owned());
     }
     if stream.tables.iter().any(|table| !table.rollups.is_empty()) {
-        assumed.push("a rollup has one row for ten of its table".to_owned());
+        assumed.push("a rollup has one row for twenty of its table".to_owned());
     }
     let policy = process::batch_policy(settings, stream);
     let rows = policy.rows.min(rows_of(policy.bytes, options.row_bytes));
@@ -79,13 +88,21 @@ fn rows_of(bytes: u64, row_bytes: f64) -> u64 {
     rows.max(1)
 }
 
+/// What the table's settings are at this rate, where they follow it.
+fn by_rate(table: &Table, rate: f64) -> Vec<(String, u64)> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and finite")]
+    let rate = rate as u64;
+    table.settings_by_rate.iter().map(|(name, curve)| (name.clone(), curve.value_at(rate))).collect()
+}
+
 /// The settings of inserts go before those of a table, and what is asked for here before both.
-fn limits(settings: &Settings, asked: &[(String, u64)]) -> Limits {
+fn limits(settings: &Settings, of_table: &[(String, u64)], asked: &[(String, u64)]) -> Limits {
     let of_inserts = settings.clickhouse.settings.iter();
     let of_inserts = of_inserts.filter_map(|(name, value)| Some((name.as_str(), value.parse().ok()?)));
+    let of_table = of_table.iter().map(|(name, value)| (name.as_str(), *value));
     let asked = asked.iter().map(|(name, value)| (name.as_str(), *value));
     let mut limits = Limits::default();
-    for (name, value) in of_inserts.chain(asked) {
+    for (name, value) in of_table.chain(of_inserts).chain(asked) {
         match name {
             "parts_to_delay_insert" => limits.delay_at = value,
             "parts_to_throw_insert" => limits.refuse_at = value,
@@ -197,5 +214,54 @@ mod tests {
         assert_eq!(ttl("ts + INTERVAL 13 MONTH"), Some(DAY * 390));
         assert_eq!(ttl("toDateTime(ts) + toIntervalDay(3)"), Some(DAY * 3));
         assert_eq!(ttl("expires_at"), None);
+    }
+
+    fn design(partition_by: &str, options: &DesignOptions) -> Result<Design, String> {
+        let text = format!(
+            "clickhouse: {{ url: \"http://h\", settings: {{ parts_to_delay_insert: 300 }} }}\nkafka: {{ brokers: h }}\n\
+             process: {{ lanes: 3 }}\nstreams:\n  events:\n    from: {{ topic: t }}\n    columns: {{ ts: DateTime }}\n    \
+             table: {{ order_by: ts, partition_by: \"{partition_by}\", ttl: ts + INTERVAL 10 DAY }}\n    rollups:\n      \
+             hourly: {{ every: 1 hour of ts, dimensions: [], metrics: {{ n: count() }} }}\n"
+        );
+        let settings = crate::config::parse_with_files("f", &text, &|_| None, &|_| Ok(String::new()))
+            .unwrap_or_else(|error| panic!("{error}"));
+        read(&settings, &settings.streams["events"], options, 1000.0)
+    }
+
+    fn options() -> DesignOptions {
+        let table_settings = vec![("parts_to_throw_insert".to_owned(), 600)];
+        DesignOptions {
+            spread: None,
+            partitions_per_batch: None,
+            processes: 2,
+            row_bytes: 60.0,
+            table_settings,
+        }
+    }
+
+    #[test]
+    fn a_configuration_becomes_tables_lanes_and_limits() {
+        let year = DesignOptions { spread: Some(DAY * 365), ..options() };
+        let design = design("toDate(ts)", &year).unwrap_or_else(|mistake| panic!("{mistake}"));
+        let scenario = &design.scenario;
+        assert_eq!(scenario.lanes(), 6);
+        let partitions: Vec<u32> = scenario.tables.iter().map(|table| table.spread.partitions).collect();
+        assert_eq!(
+            partitions,
+            [11, 1],
+            "what the TTL drops at once makes no parts; the rollup has one partition"
+        );
+        assert!(scenario.tables[1].is_view && !scenario.tables[0].is_view);
+        assert_eq!((scenario.tables[0].limits.delay_at, scenario.tables[0].limits.refuse_at), (300, 600));
+        assert_eq!(design.assumed.len(), 2, "{:?}", design.assumed);
+    }
+
+    #[test]
+    fn a_key_that_is_no_time_has_to_be_told() {
+        let told = design("cityHash64(ts) % 16", &options()).expect_err("nobody can know");
+        assert!(told.contains("--partitions-per-batch"), "{told}");
+        let sixteen = DesignOptions { partitions_per_batch: Some(16), ..options() };
+        let design = design("cityHash64(ts) % 16", &sixteen).unwrap_or_else(|mistake| panic!("{mistake}"));
+        assert_eq!(design.scenario.tables[0].spread.partitions, 16);
     }
 }

@@ -105,12 +105,12 @@ fn axes(svg: &mut String, scale: &Scale) {
     }
     put(svg, &format!("<line class='axis' x1='{LEFT}' y1='{bottom}' x2='{right}' y2='{bottom}'/>"));
     put(svg, &format!("<line class='axis' x1='{LEFT}' y1='{TOP}' x2='{LEFT}' y2='{bottom}'/>"));
-    let middle = (LEFT + right) / 2.0;
+    let middle = f64::midpoint(LEFT, right);
     put(
         svg,
         &format!("<text x='{middle}' y='{}' text-anchor='middle'>time from the start</text>", bottom + 44.0),
     );
-    let half = (TOP + bottom) / 2.0;
+    let half = f64::midpoint(TOP, bottom);
     put(
         svg,
         &format!(

@@ -64,7 +64,8 @@ fn told(trouble: Trouble) -> &'static str {
 }
 
 fn figures(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, String)> {
-    let inserts = per_second(outcome.inserts / scenario.tables.len().max(1) as u64, outcome.span);
+    let tables = scenario.tables.iter().filter(|table| !table.is_view).count().max(1) as u64;
+    let inserts = per_second(outcome.inserts / tables, outcome.span);
     let (partition, table) = outcome.parts_most;
     let (half, most) = (outcome.freshness.percentile(50), outcome.freshness.percentile(99));
     let last = outcome.samples.last().copied().unwrap_or_default();

@@ -95,7 +95,7 @@ pub fn run(exe: &Path, length: Length, say: &mut dyn FnMut(&str)) -> Result<Repo
     create(&stage, "naive_toggles")?;
     let full_name = format!("{DATABASE}.naive_toggles");
     let (mut feed, mut still) = (Toggles::new(SEED), stall(&plot, length, &full_name));
-    let (tallies, watched) = session::naive(&stage, &plot, &mut feed, "naive_toggles", &mut still, say)?;
+    let (tallies, watched) = session::naive((&stage, &plot), &mut feed, "naive_toggles", &mut still, say)?;
     let naive_tally = tallies.into_iter().fold(Tally::default(), Tally::and);
     let naive = session::outcome(&stage, "naive_toggles", naive_tally.read, &watched)?;
     stage.query(&format!("DROP TABLE {full_name} SYNC"))?;
@@ -106,7 +106,7 @@ pub fn run(exe: &Path, length: Length, say: &mut dyn FnMut(&str)) -> Result<Repo
     stage.pumphouse(&["apply"], &config)?;
     let (mut feed, mut still) =
         (Toggles::new(SEED), stall(&plot, length, &format!("{DATABASE}.{}", plot.name)));
-    let ran = session::pumphouse(&stage, &plot, &mut feed, &config, &mut still, say)?;
+    let ran = session::pumphouse((&stage, &plot), &mut feed, &config, &mut still, say)?;
     say("the settings are set back to what stood before: pumphouse settings revert");
     stage.pumphouse(&["settings", "revert"], &config)?;
     let mut report = Report {

@@ -78,8 +78,7 @@ impl Plot {
 /// # Errors
 /// When a server does not answer.
 pub fn naive(
-    stage: &Stage,
-    plot: &Plot,
+    (stage, plot): (&Stage, &Plot),
     feed: &mut dyn Feed,
     table: &str,
     stall: &mut Stall,
@@ -128,8 +127,7 @@ pub struct Ran {
 /// # Errors
 /// When a server does not answer, or pumphouse does not take part or does not come to the end.
 pub fn pumphouse(
-    stage: &Stage,
-    plot: &Plot,
+    (stage, plot): (&Stage, &Plot),
     feed: &mut dyn Feed,
     config: &Path,
     stall: &mut Stall,

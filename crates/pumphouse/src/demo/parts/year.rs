@@ -89,7 +89,7 @@ pub fn run(exe: &Path, length: Length, say: &mut dyn FnMut(&str)) -> Result<Repo
     let mut feed = States::new(SEED);
     let full_name = format!("{DATABASE}.naive_states");
     let (tallies, naive_watched) =
-        session::naive(&stage, &plot, &mut feed, "naive_states", &mut stall(&plot, &full_name), say)?;
+        session::naive((&stage, &plot), &mut feed, "naive_states", &mut stall(&plot, &full_name), say)?;
     let read: Vec<u64> = tallies.iter().map(|tally| tally.read).collect();
     let naive_state = feed.final_state(&read);
     let naive_wrong = differing(&naive_state, &final_state(&stage, "naive_states")?);
@@ -104,7 +104,7 @@ pub fn run(exe: &Path, length: Length, say: &mut dyn FnMut(&str)) -> Result<Repo
     let foretold = foretell(&stage, &config, &plot)?;
     let mut feed = States::new(SEED);
     let mut stall = stall(&plot, &format!("{DATABASE}.{}", plot.name));
-    let ran = session::pumphouse(&stage, &plot, &mut feed, &config, &mut stall, say)?;
+    let ran = session::pumphouse((&stage, &plot), &mut feed, &config, &mut stall, say)?;
     let read: Vec<u64> = ran.tape.written.iter().map(|written| written.len() as u64).collect();
     let expected = feed.final_state(&read);
     let mut report = Report {

@@ -136,6 +136,12 @@ impl Membership {
         }
     }
 
+    /// Whether the group waits for [`Membership::accept`] or [`Membership::release`].
+    #[must_use]
+    pub fn owes_answer(&self) -> bool {
+        self.unanswered
+    }
+
     /// Takes assigned partitions, possibly none, and begins to fetch them at these offsets.
     pub fn accept(&mut self, starts: &BTreeMap<Partition, Offset>) -> KafkaResult<()> {
         self.unanswered = false;

@@ -16,6 +16,11 @@ const FETCH_BYTES_MAX: u64 = 1 << 20;
 /// Bounds of one partition's queue of fetched messages, in KiB.
 const QUEUE_KIB: std::ops::RangeInclusive<u64> = 256..=8 * 1024;
 
+/// How long a rebalance may take where `max.poll.interval.ms` does not say. librdkafka's own five minutes are for
+/// consumers that work between two polls; lanes poll all the time, and for so long the group waits for a member that does
+/// not come back, and a member for an answer that was lost on its way.
+const REBALANCE_TIME: Duration = Duration::from_mins(1);
+
 /// Bytes of several dead letters that go to Kafka as one batch.
 pub const BATCH_BYTES: usize = 128 << 10;
 /// Bytes of dead letters that may wait for Kafka. A single one above this size goes without its value.
@@ -25,6 +30,16 @@ pub const QUEUED_BYTES_MAX: usize = 64 << 20;
 #[must_use]
 pub fn group(kafka: &Kafka, stream: &Stream) -> String {
     format!("{}.{}", kafka.group, stream.name)
+}
+
+/// How long a rebalance of the stream's group may take.
+#[must_use]
+pub fn rebalance_time(kafka: &Kafka) -> Duration {
+    let said = |name: &str| kafka.properties.get(name).and_then(|value| value.reveal().parse().ok());
+    let said = |name| said(name).map(Duration::from_millis);
+    // librdkafka refuses one below the session's time.
+    said("max.poll.interval.ms")
+        .unwrap_or_else(|| REBALANCE_TIME.max(said("session.timeout.ms").unwrap_or_default()))
 }
 
 /// Properties of a member of the stream's group, which reads a topic of `partitions` partitions.
@@ -42,6 +57,7 @@ pub fn member(kafka: &Kafka, process: &Process, stream: &Stream, partitions: usi
         .set("fetch.message.max.bytes", (queue * 1024 / UNPACKED).min(FETCH_BYTES_MAX).to_string())
         // The default of a second starves a lane whose queues are kept small.
         .set("fetch.queue.backoff.ms", "20")
+        .set("max.poll.interval.ms", rebalance_time(kafka).as_millis().to_string())
         .set("client.id", "pumphouse");
     if kafka.properties.get("group.protocol").is_none_or(|protocol| protocol.reveal() != "consumer") {
         config.set("partition.assignment.strategy", "cooperative-sticky");

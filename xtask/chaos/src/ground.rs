@@ -200,13 +200,29 @@ streams:
         Some(lag)
     }
 
+    /// What the coordinator, asked past the proxy, says of the group.
+    fn group(&self) -> String {
+        let consumer: Result<BaseConsumer, _> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create();
+        let asked =
+            consumer.and_then(|consumer| consumer.fetch_group_list(Some("chaos.events"), KAFKA_TIMEOUT));
+        match asked {
+            Ok(groups) => groups.groups().iter().fold("its group:".to_owned(), |text, group| {
+                format!("{text} {}, {} members", group.state(), group.members().len())
+            }),
+            Err(error) => format!("its group can't be asked for: {error}"),
+        }
+    }
+
     /// Waits until the group stands at the end of every partition.
     pub(crate) fn wait_until_drained(&self, within: Duration) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             match self.lag() {
                 Some(0) => return Ok(()),
-                lag if begun.elapsed() > within => bail!("the lag is {lag:?} and not 0 after {within:?}"),
+                lag if begun.elapsed() > within => {
+                    bail!("the lag is {lag:?} and not 0 after {within:?}; {}", self.group())
+                }
                 _ => thread::sleep(Duration::from_millis(500)),
             }
         }

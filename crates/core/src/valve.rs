@@ -115,7 +115,7 @@ struct Before {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Shut {
     at_least_until: Time,
-    /// It opens for a try: nobody told anything since.
+    /// It opens for a try: nothing has shut it since.
     at_most_until: Time,
 }
 
@@ -195,9 +195,10 @@ impl Valve {
             stays_shut |= law.reaches(REOPEN_PERCENT, table, now);
         }
         self.settle(law, moment, fullness);
-        match &mut self.shut {
+        match self.shut {
             _ if shuts => self.shut(law, moment),
-            Some(shut) if stays_shut => shut.at_most_until = moment.now.after(SHUT_MAX),
+            // Parts may stay so for ever, without us: `tick` opens for a try.
+            Some(_) if stays_shut => {}
             Some(shut) if moment.now >= shut.at_least_until => self.open(law, moment),
             _ => {}
         }
@@ -243,7 +244,7 @@ impl Valve {
         self.next_batch_at = apart.then(|| now.after(law.age(self.level)));
     }
 
-    /// Time passed: shut, it opens for a try when nobody tells anything.
+    /// Time passed: shut, it opens for a try a while after the last reading or refusal that shut it.
     pub fn tick(&mut self, law: &Law, moment: &Moment) {
         if self.shut.is_some_and(|shut| moment.now >= shut.at_most_until) {
             self.open(law, moment);
@@ -256,7 +257,7 @@ impl Valve {
         Opening { level: self.level, age: law.age(self.level), share: self.share, is_shut: self.is_shut() }
     }
 
-    /// When it opens for a try although nobody tells anything.
+    /// When it opens for a try although nobody tells that parts are few.
     #[must_use]
     pub fn tries_at(&self) -> Option<Time> {
         self.shut.map(|shut| shut.at_most_until)

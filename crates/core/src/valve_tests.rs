@@ -149,6 +149,21 @@ fn shut_it_opens_at_three_quarters_of_what_shut_it_and_at_the_oldest_age() {
 }
 
 #[test]
+fn parts_that_stay_between_opening_and_shutting_keep_it_shut_for_a_minute() {
+    let mut valve = told(2_400);
+    for seconds in (36..93).step_by(3) {
+        valve.read(&law(), &at(seconds), &[table(1_900)]);
+        valve.tick(&law(), &at(seconds));
+        assert!(valve.is_shut(), "{seconds} s");
+    }
+    valve.tick(&law(), &at(93));
+    assert!(!valve.is_shut(), "the last reading that shut it came at 33 s");
+    assert_eq!(valve.opening(&law()).age, Duration::from_secs(30));
+    valve.read(&law(), &at(96), &[table(1_900)]);
+    assert!(!valve.is_shut());
+}
+
+#[test]
 fn lanes_that_open_at_one_moment_begin_at_different_ones() {
     let begins = |entropy: u128| {
         let mut valve = told(2_400);

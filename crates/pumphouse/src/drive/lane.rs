@@ -295,7 +295,6 @@ impl Lane {
     fn take_group_events(&mut self) -> bool {
         let events = self.membership.poll();
         let any = !events.is_empty();
-        let mut astray = None;
         for event in events {
             match event {
                 Event::Assigned(partitions) => {
@@ -304,14 +303,9 @@ impl Lane {
                 }
                 Event::Revoked(partitions) => self.begin_release(partitions),
                 Event::Lost => self.lose(),
-                Event::Astray(partition) => astray = Some(partition),
+                Event::Astray(partition) => self.distrust(partition),
                 Event::Failed(error) => self.client_failed(&error),
             }
-        }
-        if let Some(partition) = astray {
-            let stream = &self.shared.stream.name;
-            tracing::warn!(stream, %partition, "a record came past its partition's queue; joining again");
-            self.rejoin();
         }
         any
     }

@@ -15,8 +15,7 @@ use crate::telemetry::{self, Fullest, FullestTable};
 
 /// How often servers are asked.
 const READ_EVERY: Duration = Duration::from_secs(3);
-/// The pause after a reading is at least so many times as long as the reading took: a twentieth of the time goes by
-/// reading.
+/// The pause after a reading is so many times as long as the reading took: a twentieth of the time goes by reading.
 const PAUSES: u32 = 19;
 /// … but not longer than this: a server that answers slowly is busy, and a valve that sees nothing lets it overflow.
 const PAUSE_MAX: Duration = Duration::from_secs(6);

@@ -104,6 +104,16 @@ impl Lane {
         }
     }
 
+    /// A record came past its partition's queue: taken as a failure there, nothing behind it is read before the lane has
+    /// joined again.
+    pub(super) fn distrust(&mut self, partition: Partition) {
+        let Some(at) = self.pump.next_offset(partition) else { return };
+        let (error, text) = (RDKafkaRespErr::RD_KAFKA_RESP_ERR__STATE, "a record came past its queue");
+        tracing::warn!(%partition, error = text, "fetching failed");
+        self.distrusted.insert(partition);
+        self.fetch_failed.get_or_insert(FetchFailed { partition, at, error, text: text.to_owned() });
+    }
+
     /// After a failure in a partition's queue the client's own position can't be trusted any more (it moves past
     /// the failure as if that were a record), so the lane begins anew from what is committed.
     pub(super) fn heed_fetch_failure(&mut self) {

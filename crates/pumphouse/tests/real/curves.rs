@@ -59,10 +59,13 @@ fn a_setting_follows_the_rate_up_and_down_each_change_is_written_down_and_all_ar
     let story = story("curve");
     let mut pump = run(&story);
     assert_eq!(delay_at(pair, &story), None);
-    let producer = story.keep_producing(6_000, 400);
-    wait_until("the setting at the rate", || (delay_at(pair, &story) == Some(900)).then_some(()));
+    let mut feed = story.feed();
+    wait_until("the setting at the rate", || {
+        feed.send(1_000);
+        (delay_at(pair, &story) == Some(900)).then_some(())
+    });
     pump.wait_for_line(&["setting changed", "new_value=900"]);
-    let tally = producer.join().expect("the producer does not panic");
+    let tally = feed.finish();
     wait_until("the setting at rest", || (delay_at(pair, &story) == Some(400)).then_some(()));
     assert!(changes(pair, &story, "change") >= 2);
     let shown = settings(&story, "show");
@@ -108,7 +111,8 @@ fn a_user_who_may_not_alter_tables_is_told_once_and_delivery_goes_on() {
     pump.wait_for_line(&["setting refused", "PH-0072", "parts_to_delay_insert", "GRANT ALTER SETTINGS"]);
     let tally = story.produce(3_000);
     story.wait_for_rows(pair, 1);
-    assert_eq!((delay_at(pair, &story), changes(pair, &story, "refused")), (None, 1));
+    assert_eq!(delay_at(pair, &story), None);
+    assert!(changes(pair, &story, "refused") >= 1, "each try is written down");
     assert_eq!(pump.log().matches("setting refused").count(), 1);
     story.ends_exactly(pair, &tally, vec![pump]);
 }

@@ -16,9 +16,9 @@ use super::watch::{Watched, freshness, recovered_after, watch};
 /// After the rate has fallen it has recovered when no message is older than it was before, times this.
 const RECOVERED_FACTOR: u64 = 2;
 const ASSIGNED_WITHIN: Duration = Duration::from_mins(1);
-const END_WITHIN: Duration = Duration::from_secs(40);
+const END_WITHIN: Duration = Duration::from_mins(2);
 /// How long pumphouse may take for what is left when the feed is over.
-const DRAIN_WITHIN: Duration = Duration::from_mins(1);
+const DRAIN_WITHIN: Duration = Duration::from_mins(3);
 /// How often a step is told.
 const TOLD_EVERY: u64 = 5;
 

@@ -1,8 +1,7 @@
 //! Where the partitions of a topic stand: what is settled, what Kafka has, what was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pumphouse_core::claim::{BatchId, Claim, Metadata};
 use pumphouse_core::lane::Stored;
@@ -11,19 +10,13 @@ use pumphouse_core::offset::{Offset, Partition, Range};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::error::KafkaResult;
 
 use super::ground::Ground;
 use super::survey::Said;
 use super::trouble::unread;
 use crate::fault::{Code, Fault};
-use crate::source::kafka::{lookup, properties};
-
-/// How long a group's coordinator may be on its way.
-const PASSES_WITHIN: Duration = Duration::from_secs(30);
-/// Pause before it is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+use crate::source::kafka::{coordinator, lookup, properties};
 
 /// One partition.
 #[derive(Clone, Debug)]
@@ -82,15 +75,7 @@ pub(super) async fn positions(
     let topic = ground.stream.topic.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        let begun = Instant::now();
-        loop {
-            match ask(&consumer, &topic, said) {
-                Err(error) if is_passing(&error) && begun.elapsed() < PASSES_WITHIN => {
-                    thread::sleep(AGAIN_AFTER);
-                }
-                answer => return answer,
-            }
-        }
+        coordinator::wait_for(|| ask(&consumer, &topic, said))
     });
     let asked = asked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let topic = &ground.stream.topic;
@@ -98,13 +83,6 @@ pub(super) async fn positions(
         Fault::new(Code::TopicMissing, format!("topic `{topic}`"), "it does not exist").then("")
     })?;
     Ok(Positions { partitions, is_compacted: is_compacted(ground).await.unwrap_or(false) })
-}
-
-/// Whether Kafka says so only for a while: a group's coordinator moves, or is read in by a broker that has just started.
-fn is_passing(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as E;
-    let passing = [E::NotCoordinator, E::CoordinatorNotAvailable, E::CoordinatorLoadInProgress];
-    error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
 }
 
 fn ask(

@@ -1,5 +1,6 @@
 //! Kafka as a source: membership in a group, records in place, offsets with metadata, and reads beside the group.
 
+pub mod coordinator;
 mod ffi;
 pub mod lookup;
 pub mod membership;

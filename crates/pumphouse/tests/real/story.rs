@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pumphouse::demo::events::{COLUMNS, Expected, Generator, Place};
 use pumphouse::demo::producer::{EventProducer, Tally};
+use pumphouse::source::kafka::coordinator;
 use pumphouse_core::claim::Metadata;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::world::{Pair, Pump, World, block_on, told, wait_until};
+use crate::world::{DEADLINE, Pair, Pump, World, block_on, told, wait_until};
 
 const STREAM: &str = "requests";
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
@@ -215,7 +216,7 @@ impl Story {
     pub(crate) fn committed(&self, partition: i32) -> Offset {
         let mut config = self.world.client();
         let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
-        let committed = self.ask_committed(&consumer).expect("Kafka answers");
+        let committed = wait_until("committed offsets", || self.ask_committed(&consumer));
         committed.find_partition(&self.world.topic, partition).expect("it was asked for").offset()
     }
 
@@ -227,7 +228,7 @@ impl Story {
         let mut element = list.add_partition(&self.world.topic, partition);
         told(element.set_offset(Offset::Offset(offset)));
         element.set_metadata(metadata);
-        told(consumer.commit(&list, CommitMode::Sync));
+        told(coordinator::wait_for(|| consumer.commit(&list, CommitMode::Sync)));
     }
 
     /// Waits until the table holds at least so many rows.
@@ -239,13 +240,22 @@ impl Story {
     pub(crate) fn wait_until_drained(&self, pumps: &mut [Pump]) {
         let mut config = self.world.client();
         let consumer: BaseConsumer = told(config.set("group.id", self.group()).create());
-        wait_until(&format!("drained {}", self.world.topic), || {
+        let started = Instant::now();
+        loop {
             for pump in &mut *pumps {
                 assert!(pump.is_running(), "pumphouse {} ended by itself:\n{}", pump.pid(), pump.log());
             }
             thread::sleep(Duration::from_millis(100));
-            self.lag(&consumer).is_some_and(|lag| lag == 0).then_some(())
-        });
+            let lag = self.lag(&consumer);
+            if lag == Some(0) {
+                return;
+            }
+            if started.elapsed() > DEADLINE {
+                let logs: Vec<_> =
+                    pumps.iter().map(|pump| format!("{}:\n{}", pump.pid(), pump.log())).collect();
+                panic!("not drained within {DEADLINE:?}, {lag:?} records left\n{}", logs.join("\n"));
+            }
+        }
     }
 
     /// Records behind the group's offsets; nothing while a partition has none.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use pumphouse::embedded::guard::{Guarded, Program};
 use pumphouse::embedded::{clickhouse, kafka};
+use pumphouse::source::kafka::coordinator;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -182,7 +183,7 @@ impl World {
         let consumer: BaseConsumer = told(self.client().set("group.id", &self.group).create());
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, partition);
-        let answer = told(consumer.committed_offsets(asked, KAFKA_TIMEOUT));
+        let answer = told(coordinator::wait_for(|| consumer.committed_offsets(asked.clone(), KAFKA_TIMEOUT)));
         let found = answer.find_partition(&self.topic, partition).expect("the partition that was asked for");
         (found.offset(), found.metadata().to_owned())
     }

@@ -19,6 +19,7 @@ use super::Failure;
 use crate::embedded::clickhouse::Merges;
 use crate::embedded::{clickhouse, kafka};
 use crate::fault::Exit;
+use crate::source::kafka::coordinator;
 
 /// The topic.
 pub const TOPIC: &str = "customer.events";
@@ -128,7 +129,7 @@ impl Stage {
         let consumer: BaseConsumer = self.client().set("group.id", group).create()?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(TOPIC, 0, i32::try_from(PARTITIONS).unwrap_or(i32::MAX) - 1);
-        let found = consumer.committed_offsets(asked, KAFKA_TIMEOUT)?;
+        let found = coordinator::wait_for(|| consumer.committed_offsets(asked.clone(), KAFKA_TIMEOUT))?;
         let mut standing = Standing { committed: Vec::new(), ends: Vec::new(), lag: 0, with_history: 0 };
         for element in found.elements() {
             let end = consumer.fetch_watermarks(TOPIC, element.partition(), KAFKA_TIMEOUT)?.1;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::super::incident::Failure;
 use super::super::incident::stage::{DATABASE, Stage};
 use super::feed::Tape;
+use crate::source::kafka::coordinator;
 
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
 const PARTS_EVERY: Duration = Duration::from_secs(1);
@@ -125,7 +126,7 @@ pub fn watch(
             watched.looks.push(look);
             next_look = now + PARTS_EVERY;
         }
-        let found = consumer.committed_offsets(asked.clone(), KAFKA_TIMEOUT)?;
+        let found = coordinator::wait_for(|| consumer.committed_offsets(asked.clone(), KAFKA_TIMEOUT))?;
         let offset = |offset| match offset {
             Offset::Offset(offset) => u64::try_from(offset).unwrap_or(0),
             _ => 0,

@@ -95,7 +95,8 @@ const KAFKA: &[Key] = &[
     Key::new("properties", Kind::Pairs("librdkafka properties"), Absent("none"))
         .doc(
             "Further properties of librdkafka: TLS, SASL, `group.protocol`, `group.instance.id`, \
-             fetch sizes. The ones that would break delivery are refused by name (PH-0014); values of \
+             fetch sizes. A broker waits up to 100 ms (`fetch.wait.max.ms`) for 128 KiB (`fetch.min.bytes`) \
+             where these are not said. The ones that would break delivery are refused by name (PH-0014); values of \
              secret ones are never shown.",
         )
         .example("{ security.protocol: SASL_SSL, sasl.mechanism: SCRAM-SHA-512 }"),

@@ -58,6 +58,43 @@ pub struct Change {
     pub revision: String,
 }
 
+/// What was done to a setting of a table since it was last reverted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The first change, which says what stood before, with the value that was set last.
+    #[serde(flatten)]
+    pub change: Change,
+    /// What the changes can have left: the last value, and the last one that was not refused.
+    #[serde(skip_serializing)]
+    left: Vec<String>,
+}
+
+/// How what stands goes with what was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A change stands.
+    Curve,
+    /// What stood before the first change stands, as after changes that were all refused.
+    Before,
+    /// Somebody else has set it since.
+    Other,
+}
+
+impl Changed {
+    /// Whose value stands.
+    #[must_use]
+    pub fn owner(&self, standing: &Standing) -> Owner {
+        let was_set = self.change.was_set == 1;
+        if standing.is_set && self.left.contains(&standing.value) {
+            Owner::Curve
+        } else if standing.is_set == was_set && (!was_set || standing.value == self.change.old_value) {
+            Owner::Before
+        } else {
+            Owner::Other
+        }
+    }
+}
+
 /// Name and type of each column.
 #[must_use]
 pub fn setting_changes_columns() -> Vec<(String, String)> {
@@ -192,8 +229,7 @@ pub async fn record(client: &Client, url_index: usize, change: &Change) -> Resul
         .await
 }
 
-/// For each setting of the table that was changed since it was last reverted: the first of these changes, which says what
-/// stood before, with the value that was set last.
+/// Each setting of the table that was changed since it was last reverted.
 ///
 /// # Errors
 /// When the server does not answer or refuses.
@@ -201,16 +237,20 @@ pub async fn changed(
     client: &Client,
     url_index: usize,
     (database, table): (&str, &str),
-) -> Result<Vec<Change>, QueryError> {
+) -> Result<Vec<Changed>, QueryError> {
     let changes = quote::table(DEAD_LETTERS_DATABASE, SETTING_CHANGES_TABLE);
     let of = "database = {database:String} AND `table` = {table:String}";
+    // Of one millisecond, `change` sorts before `refused`.
+    let next = "leadInFrame(what) OVER (PARTITION BY setting ORDER BY time, what ROWS BETWEEN CURRENT ROW AND \
+                UNBOUNDED FOLLOWING)";
     let sql = format!(
         "SELECT {{database:String}} AS database, {{table:String}} AS `table`, setting, 'change' AS what, \
          argMin(c.old_value, c.time) AS old_value, argMin(c.was_set, c.time) AS was_set, \
-         argMax(c.new_value, c.time) AS new_value, argMax(c.rate, c.time) AS rate, argMax(c.revision, c.time) AS revision \
-         FROM (SELECT * FROM {changes} WHERE {of} AND what = 'change') AS c \
+         argMax(c.new_value, c.time) AS new_value, argMax(c.rate, c.time) AS rate, argMax(c.revision, c.time) AS revision, \
+         [argMax(c.new_value, c.time), argMaxIf(c.new_value, c.time, c.next != 'refused')] AS left \
+         FROM (SELECT *, {next} AS next FROM {changes} WHERE {of}) AS c \
          LEFT JOIN (SELECT setting, max(time) AS at FROM {changes} WHERE {of} AND what = 'revert' GROUP BY setting) AS r \
-         USING setting WHERE c.time > r.at GROUP BY setting ORDER BY setting"
+         USING setting WHERE c.what = 'change' AND c.time > r.at GROUP BY setting ORDER BY setting"
     );
     let query = client.query(&sql).at(url_index).param("database", database).param("table", table);
     query.setting("join_use_nulls", "0").rows().await
@@ -229,5 +269,35 @@ mod tests {
         assert_eq!(settings.get("storage_policy").map(String::as_str), Some("hot"));
         assert_eq!(settings.len(), 3);
         assert!(explicit("MergeTree ORDER BY a").is_empty());
+    }
+
+    #[test]
+    fn what_a_person_has_set_since_is_not_the_curves() {
+        let changed = |old: &str, was_set, left: &[&str]| Changed {
+            change: Change {
+                database: "logs".to_owned(),
+                table: "requests".to_owned(),
+                setting: "parts_to_delay_insert".to_owned(),
+                what: What::Change,
+                old_value: old.to_owned(),
+                was_set,
+                new_value: left[0].to_owned(),
+                rate: 0,
+                revision: String::new(),
+            },
+            left: left.iter().map(|&value| value.to_owned()).collect(),
+        };
+        let standing = |value: &str, is_set| Standing { value: value.to_owned(), is_set };
+        for (changed, standing, owner) in [
+            (changed("1000", 0, &["400", "400"]), standing("400", true), Owner::Curve),
+            (changed("1000", 0, &["900", "400"]), standing("400", true), Owner::Curve),
+            (changed("1000", 0, &["900", "400"]), standing("900", true), Owner::Curve),
+            (changed("1000", 0, &["400", "400"]), standing("77", true), Owner::Other),
+            (changed("1000", 0, &["400", ""]), standing("1000", false), Owner::Before),
+            (changed("77", 1, &["400", ""]), standing("77", true), Owner::Before),
+            (changed("77", 1, &["400", "400"]), standing("1000", false), Owner::Other),
+        ] {
+            assert_eq!(changed.owner(&standing), owner, "{changed:?} and {standing:?}");
+        }
     }
 }

@@ -92,7 +92,12 @@ fn what_stood_in_the_table_before_the_first_change_stands_there_again_after_a_re
     wait_until("the setting at rest", || (delay_at(pair, &story) == Some(400)).then_some(()));
     pump.wait_for_line(&["setting changed", "old_value=77", "new_value=400"]);
     assert_eq!(pump.terminate(), Some(0), "{}", pump.log());
-    settings(&story, "revert");
+    let set = |value| format!("ALTER TABLE {} MODIFY SETTING parts_to_delay_insert = {value}", story.table());
+    told(pair.clickhouse.query(&set(88)));
+    assert_eq!(settings(&story, "revert")[0]["left"], true, "a person's value stays");
+    assert_eq!(delay_at(pair, &story), Some(88));
+    told(pair.clickhouse.query(&set(400)));
+    assert_eq!(settings(&story, "revert")[0]["left"], false);
     assert_eq!(delay_at(pair, &story), Some(77));
 }
 
@@ -114,6 +119,7 @@ fn a_user_who_may_not_alter_tables_is_told_once_and_delivery_goes_on() {
     assert_eq!(delay_at(pair, &story), None);
     assert!(changes(pair, &story, "refused") >= 1, "each try is written down");
     assert_eq!(pump.log().matches("setting refused").count(), 1);
+    assert_eq!(settings(&story, "revert"), Value::Array(Vec::new()), "what was refused is not taken back");
     story.ends_exactly(pair, &tally, vec![pump]);
 }
 

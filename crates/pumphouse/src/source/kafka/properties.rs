@@ -13,6 +13,11 @@ const FETCHED_SHARE: u64 = 8;
 const UNPACKED: u64 = 8;
 /// librdkafka's own bound for one partition's part of an answer.
 const FETCH_BYTES_MAX: u64 = 1 << 20;
+/// A broker that has less than this waits for more: with many partitions and few bytes in each, answers are otherwise so
+/// small that asking costs more than what they bring.
+const ANSWER_BYTES: u64 = 128 << 10;
+/// For so long it waits. An event is up to this much later in its table.
+const ANSWER_WITHIN: Duration = Duration::from_millis(100);
 /// Bounds of one partition's queue of fetched messages, in KiB.
 const QUEUE_KIB: std::ops::RangeInclusive<u64> = 256..=8 * 1024;
 
@@ -50,11 +55,18 @@ pub fn member(kafka: &Kafka, process: &Process, stream: &Stream, partitions: usi
     let mut config = base(kafka);
     let queue = process.memory / FETCHED_SHARE / 1024 / u64::try_from(partitions.max(1)).unwrap_or(1);
     let queue = queue.clamp(*QUEUE_KIB.start(), *QUEUE_KIB.end());
+    // Compressed bytes of a partition that one request brings; unpacked they are several times as many, and a queue that is
+    // almost full takes one more answer.
+    let bytes_max = (queue * 1024 / UNPACKED).min(FETCH_BYTES_MAX);
+    let said_max = ["fetch.message.max.bytes", "max.partition.fetch.bytes"];
+    let said_max = said_max.iter().filter_map(|name| kafka.properties.get(*name)?.reveal().parse().ok());
+    // More than a partition may bring at all would never be there.
+    let bytes_min = said_max.chain([bytes_max, ANSWER_BYTES]).min().unwrap_or(1);
     config
         .set("queued.max.messages.kbytes", queue.to_string())
-        // Compressed bytes that one request brings; unpacked they are several times as many, and a queue that is
-        // almost full takes one more answer.
-        .set("fetch.message.max.bytes", (queue * 1024 / UNPACKED).min(FETCH_BYTES_MAX).to_string())
+        .set("fetch.message.max.bytes", bytes_max.to_string())
+        .set("fetch.min.bytes", bytes_min.to_string())
+        .set("fetch.wait.max.ms", ANSWER_WITHIN.as_millis().to_string())
         // The default of a second starves a lane whose queues are kept small.
         .set("fetch.queue.backoff.ms", "20")
         .set("max.poll.interval.ms", rebalance_time(kafka).as_millis().to_string())
@@ -172,5 +184,34 @@ fn base(kafka: &Kafka) -> ClientConfig {
 fn said(config: &mut ClientConfig, kafka: &Kafka) {
     for (name, value) in &kafka.properties {
         config.set(name, value.reveal());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// What a broker is to wait for, and the most that a partition brings at once.
+    fn answers(properties: &str, partitions: usize) -> [u64; 2] {
+        let file = format!(
+            "clickhouse: {{ url: http://localhost:8123 }}\n\
+             kafka: {{ brokers: localhost, properties: {{ {properties} }} }}\n\
+             streams:\n  clicks: {{ from: {{ topic: clicks }}, columns: {{ ts: DateTime }}, table: {{ order_by: ts }} }}\n"
+        );
+        let settings = config::parse("f", &file, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let stream = settings.streams.values().next().expect("a stream");
+        let config = member(&settings.kafka, &settings.process, stream, partitions);
+        ["fetch.min.bytes", "fetch.message.max.bytes"]
+            .map(|name| config.get(name).and_then(|value| value.parse().ok()).expect("a number"))
+    }
+
+    #[test]
+    fn a_broker_never_waits_for_more_than_a_partition_may_bring() {
+        assert_eq!(answers("", 1), [128 << 10, 1 << 20]);
+        assert_eq!(answers("", 10_000), [32 << 10, 32 << 10]);
+        assert_eq!(answers(r#"max.partition.fetch.bytes: "1000""#, 1)[0], 1000);
+        assert_eq!(answers(r#"fetch.message.max.bytes: "2000""#, 1), [2000, 2000]);
+        assert_eq!(answers(r#"fetch.min.bytes: "1""#, 1)[0], 1);
     }
 }

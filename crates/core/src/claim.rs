@@ -256,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_speaks_for_the_batches_it_supersedes_and_is_dropped_alone() {
+        let claim = full(claim(1, 7));
+        assert_eq!(claim.times()[0], ServerTime(1_794_990_000_000));
+        assert_eq!(claim.times().len(), SUPERSEDES_MAX + 1);
+        assert_eq!(claim.times().last(), Some(&claim.claimed_at));
+        let before = Metadata::origin(Offset(5), ServerTime(9)).settling(BatchId(9), Offset(7));
+        assert_eq!(before.claiming(&claim).dropping(), before);
+    }
+
+    #[test]
     fn what_the_first_version_wrote_is_still_read() {
         // Written by version 1: a claim of partitions 0 and 7, and a history of two.
         let text =

@@ -160,6 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_has_the_same_token_for_whoever_finds_it_and_none_where_nothing_is_missing() {
+        let here = Partition(3);
+        let missing = BTreeMap::from([(here, Range::new(Offset(5), Offset(9)))]);
+        let gaps = Gaps { missing, of: GapOf::Unread(BTreeMap::from([(here, ServerTime(77))])) };
+        let token = gaps.token("clicks", "app.clicks", here);
+        assert_eq!(token.as_deref(), Some("ph1g:clicks/app.clicks/3/5-9/77"));
+        assert_eq!(gaps.token("clicks", "app.clicks", Partition(4)), None);
+    }
+
+    #[test]
     fn a_log_that_ends_before_its_rows_is_another_one() {
         let lost = |highest| LostPlace { start: Offset(0), origin: origin(Committed::Never, Some(highest)) };
         assert!(!lost(98).is_of_another_log() && !lost(99).is_of_another_log());

@@ -47,6 +47,24 @@ proptest! {
 }
 
 #[test]
+fn a_slice_that_must_hold_the_refused_row_is_not_tried_as_a_whole() {
+    // All, 0..4, 4..6, 4, 5, 6..8: what is left of 0..8 after 0..4 is cut at once, and the row itself is tried.
+    assert_eq!(search(8, &[5].into(), 64, false).trials(), 6);
+    assert_eq!(search(8, &[2, 5].into(), 64, false).trials(), 10);
+    assert_eq!(search(8, &[].into(), 64, false).trials(), 1);
+}
+
+#[test]
+fn as_many_rows_as_a_claim_names_are_a_whole_answer_and_one_more_is_none() {
+    for names in [false, true] {
+        let found = search(200, &(0..16).collect(), 16, names);
+        assert!(found.is_whole() && found.refused().len() == 16);
+        let more = search(200, &(0..20).collect(), 16, names);
+        assert!(!more.is_whole() && more.refused().len() == 17);
+    }
+}
+
+#[test]
 fn one_bad_row_in_a_million_takes_a_few_trials() {
     for (row, names) in [(0, false), (999_999, false), (123_456, false), (123_456, true)] {
         let found = search(1_000_000, &[row].into(), 64, names);
@@ -71,5 +89,9 @@ fn a_block_of_refused_rows_only_is_told_apart_from_one_poison_row() {
     let many = search(1_000, &(0..1_000).collect(), 64, true);
     assert!(many.only_refused());
     assert_eq!(many.samples().len(), EVERY_ROW_MIN);
-    assert!(many.samples().iter().all(|row| (many.judged()..1_000).contains(row)));
+    let (samples, judged) = (many.samples(), many.judged());
+    assert_eq!(samples[0], judged, "from the first row that is not judged");
+    let apart = (1_000 - judged) / EVERY_ROW_MIN;
+    let evenly = samples.windows(2).all(|pair| (apart..=apart + 1).contains(&(pair[1] - pair[0])));
+    assert!(evenly && samples[EVERY_ROW_MIN - 1] < 1_000, "{samples:?}");
 }

@@ -252,4 +252,6 @@ fn short_of_memory_the_batches_get_smaller_and_grow_again_after_sixteen() {
     (0..15).for_each(|_| valve.landed(&law(), &at(1)));
     assert_eq!(valve.opening(&law()).share, 3);
     assert_eq!(valve.opening(&law()).level, 0, "smaller, not rarer");
+    (0..16 * 5).for_each(|_| valve.landed(&law(), &at(1)));
+    assert_eq!(valve.opening(&law()).share, 0, "whole again, and not beyond");
 }

@@ -203,8 +203,10 @@ fn an_error_that_proves_nothing_is_searched_and_stays_in_doubt_where_no_row_is_f
         let searched = is_searched(&lane.step(Input::InsertSuspect(batch, FIRST)));
         assert_eq!(searched, round < FRUITLESS_MAX);
         if searched {
+            assert_eq!(lane.pump.wake_at(), None, "the search answers by itself");
             lane.step(Input::Isolated(batch, FIRST, Isolation::NoRow));
         }
+        assert!(lane.pump.wake_at().is_some(), "the insert is repeated by itself");
         assert_eq!(inserts(&lane.step(Input::Tick)), [FIRST]);
     }
 }

@@ -128,9 +128,36 @@ fn it_steps_back_one_level_in_ten_seconds_and_not_at_the_edge() {
     levels.dedup();
     assert_eq!(levels, [5, 4, 3, 2, 1, 0]);
 
-    let mut valve = told(800);
-    (36..200).for_each(|seconds| valve.read(&law(), &at(seconds), &[table(755)]));
-    assert_eq!(valve.opening(&law()).level, 5, "four in a thousand below where the level begins");
+    let after = |parts: u64| {
+        let mut valve = told(800);
+        (36..46).for_each(|seconds| valve.read(&law(), &at(seconds), &[table(parts)]));
+        valve.opening(&law()).level
+    };
+    assert_eq!([after(750), after(749)], [5, 4], "five in a hundred below where the level begins");
+}
+
+#[test]
+fn a_step_back_keeps_batches_apart_until_it_is_wide_open() {
+    let mut valve = told(580);
+    valve.closed(&law(), Time(50_000), CloseReason::Age);
+    valve.read(&law(), &at(51), &[table(10)]);
+    assert_eq!(valve.opening(&law()).level, 2);
+    assert!(!valve.lets_through(Time(52_000)));
+    let mut valve = told(360);
+    valve.closed(&law(), Time(50_000), CloseReason::Age);
+    assert!(!valve.lets_through(Time(51_000)));
+    valve.read(&law(), &at(51), &[table(10)]);
+    assert!(valve.lets_through(Time(51_000)));
+}
+
+#[test]
+fn parts_of_a_whole_table_that_grow_twice_shut_it_before_they_are_there() {
+    let mut valve = told(0);
+    let mut is_shut = |seconds: u64, parts_total: u64| {
+        valve.read(&law(), &at(seconds), &[Pressure { parts_total, ..table(0) }]);
+        valve.is_shut()
+    };
+    assert_eq!([is_shut(36, 20_000), is_shut(39, 45_000), is_shut(42, 65_000)], [false, false, true]);
 }
 
 #[test]

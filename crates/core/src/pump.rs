@@ -256,7 +256,7 @@ impl Pump {
             Input::Committed(id) => self.committed(id, moment, out),
             Input::CommitFailed(id, failure) => self.commit_failed(id, failure, moment, out),
             Input::StoredRead(batch, stored) => self.stored_read(batch, &stored, moment, out),
-            Input::Rebuilt { batch, filled, deleted } => self.rebuilt((batch, filled), deleted, moment, out),
+            Input::Rebuilt { claim, filled, deleted } => self.rebuilt((&claim, filled), deleted, moment, out),
             Input::Gone(batch, partition, range) => self.gone(batch, partition, range, out),
             Input::Origins(order, origins) => self.origins_known(order, &origins, out),
             Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),

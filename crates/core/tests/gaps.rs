@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::{BatchId, Claim, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, Excluded, Metadata};
 use pumphouse_core::gap::{Committed, GapOf, GapPolicy, GapsAnswer, Origin};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::{Moment, ServerTime, Time};
@@ -167,15 +167,15 @@ fn recovering(gaps: GapPolicy) -> Pump {
     pump
 }
 
-fn rebuilt(batch: BatchId, deleted: BTreeMap<Partition, Range>) -> Input {
-    Input::Rebuilt { batch, filled: Filled { rows: 20, bytes: 200 }, deleted }
+fn rebuilt(deleted: BTreeMap<Partition, Range>) -> Input {
+    Input::Rebuilt { claim: Box::new(claim()), filled: Filled { rows: 20, bytes: 200 }, deleted }
 }
 
 #[test]
 fn of_a_claim_that_is_partly_gone_what_is_missing_is_reported_for_all_its_partitions_before_the_rest_lands() {
     let (mut pump, claim) = (recovering(GapPolicy::Report), claim());
     let deleted = BTreeMap::from([(HERE, range(10, 40)), (Partition(1), range(0, 30))]);
-    let effects = pump.step(&at(5), rebuilt(claim.id, deleted.clone()));
+    let effects = pump.step(&at(5), rebuilt(deleted.clone()));
     let [Effect::ReportGaps(order, gaps)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((&gaps.missing, &gaps.of), (&deleted, &GapOf::Claim(claim.clone())));
     assert!(pump.is_in_flight(claim.id), "its rows are kept meanwhile");
@@ -186,10 +186,25 @@ fn of_a_claim_that_is_partly_gone_what_is_missing_is_reported_for_all_its_partit
 }
 
 #[test]
+fn what_was_read_before_another_owner_excluded_a_row_is_not_the_batch() {
+    let mut pump = recovering(GapPolicy::Report);
+    let row = Excluded { partition: HERE, offset: Offset(20), index: 0, table: TableId(0) };
+    let excluding = Claim { excluded: [row].into(), ..claim() };
+    let read = |claim: &Claim| Input::Rebuilt {
+        claim: Box::new(claim.clone()),
+        filled: Filled { rows: 20, bytes: 200 },
+        deleted: BTreeMap::new(),
+    };
+    assert_eq!(pump.step(&at(4), read(&excluding)), [], "the claim at hand leaves none out");
+    assert!(pump.awaits_rows(&claim()) && !pump.awaits_rows(&excluding));
+    assert!(matches!(pump.step(&at(5), read(&claim()))[..], [Effect::Insert { .. }]));
+}
+
+#[test]
 fn a_claim_that_is_partly_gone_halts_where_gaps_do() {
     let deleted = BTreeMap::from([(HERE, range(10, 40))]);
     let halted = Halt::Gone { batch: claim().id, partition: HERE, range: range(10, 40) };
-    let effects = recovering(GapPolicy::Halt).step(&at(4), rebuilt(claim().id, deleted));
+    let effects = recovering(GapPolicy::Halt).step(&at(4), rebuilt(deleted));
     assert_eq!(effects, [Effect::Halt(halted)]);
 }
 
@@ -197,7 +212,7 @@ fn a_claim_that_is_partly_gone_halts_where_gaps_do() {
 #[test]
 fn a_partition_that_passed_a_claim_may_be_read_on_while_a_gap_of_the_claim_is_written_down() {
     let (mut pump, claim) = (recovering(GapPolicy::Report), claim());
-    let effects = pump.step(&at(4), rebuilt(claim.id, BTreeMap::from([(HERE, range(10, 40))])));
+    let effects = pump.step(&at(4), rebuilt(BTreeMap::from([(HERE, range(10, 40))])));
     let [Effect::ReportGaps(order, _)] = effects[..] else { panic!("{effects:?}") };
     let passed = Metadata::origin(Offset(0), SINCE).settling(claim.id, Offset(30));
     let passed = Stored { offset: Offset(35), metadata: Some(passed) };

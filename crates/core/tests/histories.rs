@@ -297,7 +297,7 @@ impl World {
                 self.members[member].payloads.insert(claim.id, rows);
                 self.members[member].found.insert(claim.id);
                 let filled = Filled { rows: 1, bytes: 1 };
-                self.step(member, Input::Rebuilt { batch: claim.id, filled, deleted });
+                self.step(member, Input::Rebuilt { claim: Box::new(claim), filled, deleted });
             }
             Asked::Probe(claim) => {
                 let landed = self.tables.holds_any(&claim);

@@ -295,7 +295,10 @@ impl World {
             }
             Asked::Rebuild(claim) => {
                 let filled = Filled { rows: 1, bytes: 1 };
-                self.step(member, Input::Rebuilt { batch: claim.id, filled, deleted: BTreeMap::new() });
+                self.step(
+                    member,
+                    Input::Rebuilt { claim: Box::new(claim), filled, deleted: BTreeMap::new() },
+                );
             }
             Asked::Probe(claim) => {
                 let landed = self.landed.iter().any(|(batch, ..)| *batch == claim.id);

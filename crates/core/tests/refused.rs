@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::{BatchId, Excluded, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, Excluded, Metadata};
 use pumphouse_core::gap::{GapOf, GapPolicy, GapsAnswer};
 use pumphouse_core::isolation::{FRUITLESS_MAX, Isolation, Proof};
 use pumphouse_core::lane::Stored;
@@ -22,6 +22,8 @@ const LETTERS: TableId = TableId(2);
 struct Lane {
     pump: Pump,
     now: u64,
+    /// As it was last inserted or ordered to be built again.
+    claim: Option<Claim>,
 }
 
 impl Lane {
@@ -30,7 +32,7 @@ impl Lane {
         Self::inserting_under(GapPolicy::Halt)
     }
 
-    fn inserting_under(gaps: GapPolicy) -> (Self, BatchId) {
+    fn new(gaps: GapPolicy) -> Self {
         let pump = Pump::new(Policy {
             batch: BatchPolicy { freshness: Duration::from_millis(50), rows: 4, bytes: 1_000_000 },
             memory: 1_000_000,
@@ -43,9 +45,18 @@ impl Lane {
             gaps,
             valve: ValvePolicy::default(),
         });
-        let mut lane = Self { pump, now: 1_000 };
+        Self { pump, now: 1_000, claim: None }
+    }
+
+    fn assigned(&mut self, partitions: &[Partition]) {
         let metadata = Some(Metadata::origin(Offset(0), ServerTime(0)));
-        lane.step(Input::Assigned(BTreeMap::from([(HERE, Stored { offset: Offset(0), metadata })])));
+        let stored = Stored { offset: Offset(0), metadata };
+        self.step(Input::Assigned(partitions.iter().map(|partition| (*partition, stored.clone())).collect()));
+    }
+
+    fn inserting_under(gaps: GapPolicy) -> (Self, BatchId) {
+        let mut lane = Self::new(gaps);
+        lane.assigned(&[HERE]);
         let range = Range::new(Offset(0), Offset(4));
         let filled = Filled { rows: 4, bytes: 40 };
         let claimed = lane.step(Input::Fetched { partition: HERE, range, filled });
@@ -61,7 +72,26 @@ impl Lane {
     fn step(&mut self, input: Input) -> Vec<Effect> {
         self.now += 20_000;
         let server = ServerTime(i64::try_from(self.now / 100).expect("small"));
-        self.pump.step(&Moment { now: Time(self.now), server, entropy: u128::from(self.now) }, input)
+        let moment = Moment { now: Time(self.now), server, entropy: u128::from(self.now) };
+        let effects = self.pump.step(&moment, input);
+        let claim = effects.iter().find_map(|effect| match effect {
+            Effect::Insert { claim, .. } | Effect::Rebuild(claim) => Some(claim.clone()),
+            _ => None,
+        });
+        self.claim = claim.or(self.claim.take());
+        effects
+    }
+
+    /// The batch, built again from what Kafka holds from `low` on.
+    fn rebuilt(&mut self, low: u64) -> Vec<Effect> {
+        let deleted = (low > 0).then(|| (HERE, Range::new(Offset(0), Offset(low))));
+        let filled = Filled { rows: 4 - low, bytes: 40 };
+        let claim = Box::new(self.claim.clone().expect("a claim"));
+        self.step(Input::Rebuilt { claim, filled, deleted: deleted.into_iter().collect() })
+    }
+
+    fn awaits_rows(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| self.pump.awaits_rows(claim))
     }
 }
 
@@ -83,13 +113,6 @@ fn inserts(effects: &[Effect]) -> Vec<TableId> {
 
 fn is_searched(effects: &[Effect]) -> bool {
     matches!(effects, [Effect::Isolate(_, FIRST)])
-}
-
-/// The batch, built again from what Kafka holds from `low` on.
-fn rebuilt(batch: BatchId, low: u64) -> Input {
-    let deleted = (low > 0).then(|| (HERE, Range::new(Offset(0), Offset(low))));
-    let filled = Filled { rows: 4 - low, bytes: 40 };
-    Input::Rebuilt { batch, filled, deleted: deleted.into_iter().collect() }
 }
 
 fn rows(is_steady: bool) -> Isolation {
@@ -116,7 +139,7 @@ fn a_refused_row_is_claimed_as_excluded_before_the_others_go_out() {
     let claim = entries[&HERE].1.claim.clone().expect("a claim");
     assert_eq!((claim.id, claim.excluded.len()), (batch, 1));
     assert_eq!(lane.step(Input::Committed(*id)), [Effect::Rebuild(claim.clone())]);
-    let again = lane.step(rebuilt(batch, 0));
+    let again = lane.rebuilt(0);
     assert_eq!(inserts(&again), [FIRST]);
     let letters = lane.step(Input::Inserted(batch, FIRST));
     assert!(
@@ -127,7 +150,7 @@ fn a_refused_row_is_claimed_as_excluded_before_the_others_go_out() {
 /// The gap is written down before anything of the rest is sent.
 #[track_caller]
 fn reports_then_inserts(lane: &mut Lane, batch: BatchId) {
-    let effects = lane.step(rebuilt(batch, 1));
+    let effects = lane.rebuilt(1);
     let [Effect::ReportGaps(order, gaps)] = effects.as_slice() else { panic!("{effects:?}") };
     assert!(matches!(&gaps.of, GapOf::Claim(claim) if claim.id == batch));
     assert_eq!(gaps.missing, BTreeMap::from([(HERE, Range::new(Offset(0), Offset(1)))]));
@@ -149,7 +172,7 @@ fn of_a_batch_that_kafka_deleted_in_part_while_rows_of_it_were_excluded_the_rest
         } else {
             let range = Range::new(Offset(0), Offset(1));
             let gone = Halt::Gone { batch, partition: HERE, range };
-            assert_eq!(lane.step(rebuilt(batch, 1)), [Effect::Halt(gone)]);
+            assert_eq!(lane.rebuilt(1), [Effect::Halt(gone)]);
         }
     }
 }
@@ -171,12 +194,39 @@ fn a_refused_row_that_kafka_deleted_before_it_was_found_does_not_hold_up_the_res
 #[test]
 fn a_batch_that_was_built_again_too_late_is_not_taken() {
     let (mut lane, batch) = Lane::inserting_under(GapPolicy::Report);
-    assert!(!lane.pump.awaits_rows(batch));
-    assert_eq!(lane.step(rebuilt(batch, 1)), [], "its rows are at hand, and there are more of them");
+    assert!(!lane.awaits_rows());
+    assert_eq!(lane.rebuilt(1), [], "its rows are at hand, and there are more of them");
     lane.step(Input::Inserted(batch, SECOND));
     lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
     lane.step(Input::Isolated(batch, FIRST, Isolation::NoRowLeft));
-    assert!(lane.pump.awaits_rows(batch));
+    assert!(lane.awaits_rows());
+}
+
+#[test]
+fn a_search_that_ends_after_the_first_partition_went_away_is_for_its_new_owner_to_act_on() {
+    let there = Partition(1);
+    let too_many = || {
+        let proof = Proof { is_steady: true, before_writing: true };
+        Isolation::TooMany { rows: 4, proof }
+    };
+    for found in [rows(true), too_many(), Isolation::EveryRow, Isolation::NoRow] {
+        let mut lane = Lane::new(GapPolicy::Report);
+        lane.assigned(&[HERE, there]);
+        let range = Range::new(Offset(0), Offset(2));
+        let filled = Filled { rows: 2, bytes: 20 };
+        lane.step(Input::Fetched { partition: HERE, range, filled });
+        let claimed = lane.step(Input::Fetched { partition: there, range, filled });
+        lane.step(Input::Committed(commit(&claimed)));
+        let batch = lane.claim.as_ref().expect("a claim").id;
+        assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+        lane.step(Input::Inserted(batch, SECOND));
+        let until = Time(lane.now + 30_000);
+        assert_eq!(lane.step(Input::Revoking { partitions: [HERE].into(), until }), []);
+        assert_eq!(lane.step(Input::Tick), [Effect::Release([HERE].into())]);
+        assert_eq!(lane.step(Input::Isolated(batch, FIRST, found)), []);
+        let effects = lane.step(Input::Tick);
+        assert!(effects.contains(&Effect::Rejoin), "it reads again what became of the claim: {effects:?}");
+    }
 }
 
 #[test]

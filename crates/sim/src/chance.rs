@@ -91,4 +91,10 @@ impl Chance {
     pub fn latency(&mut self) -> u64 {
         if self.one_in(16) { self.rng.u64(20..=400) } else { self.rng.u64(1..=8) }
     }
+
+    /// How long it takes until a batch that was read again, or searched, is told of: now and then longer than partitions
+    /// are waited for.
+    pub fn reading(&mut self) -> u64 {
+        if self.one_in(8) { self.rng.u64(200..=8_000) } else { self.latency() }
+    }
 }

@@ -190,7 +190,6 @@ impl World {
         if !claim.supersedes.is_empty() && !self.server.is_up {
             return self.ask_again((who, epoch), Event::Rebuild(who, epoch, claim));
         }
-        let delay = self.chance.latency();
         let lost = |(partition, range): (&Partition, &Range)| {
             let low = Offset(self.logs[partition.0 as usize].low);
             let lost = low > range.from && !range.is_empty();
@@ -215,7 +214,8 @@ impl World {
             }
         }
         let payload = Payload { id: claim.id, claimed_at: claim.claimed_at, records };
-        self.tell_after(delay, who, Note::Rebuilt(epoch, Rc::new(payload), filled, deleted));
+        let delay = self.chance.reading();
+        self.tell_after(delay, who, Note::Rebuilt(epoch, Box::new(claim), Rc::new(payload), filled, deleted));
     }
 
     /// The records that a claim covers and that give rows, as the logs hold them now; what it excludes from a table is a

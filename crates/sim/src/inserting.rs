@@ -297,7 +297,7 @@ impl World {
             Isolation::Rows { rows: refused, of, proof }
         };
         self.trace.line(self.now, "clickhouse", format_args!("tried {}: {found:?}", claim.id));
-        let delay = self.chance.latency();
+        let delay = self.chance.reading();
         self.tell_after(delay, who, Note::Fact(epoch, Input::Isolated(claim.id, table, found)));
     }
 }

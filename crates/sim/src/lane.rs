@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use pumphouse_core::batch::Filled;
+use pumphouse_core::claim::Claim;
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};
@@ -110,8 +111,8 @@ impl World {
             Note::Committed(client, id, failure) => self.commit_answered(index, client, id, failure),
             Note::Assigned(epoch, stored) if epoch == self.members[index].epoch => self.accept(index, stored),
             Note::Fact(epoch, input) if epoch == self.members[index].epoch => self.step(index, input),
-            Note::Rebuilt(epoch, payload, filled, deleted) if epoch == self.members[index].epoch => {
-                self.built_again(index, payload, filled, deleted);
+            Note::Rebuilt(epoch, claim, payload, filled, deleted) if epoch == self.members[index].epoch => {
+                self.built_again(index, (claim, payload), filled, deleted);
             }
             Note::Ends(epoch, ends) if epoch == self.members[index].epoch => self.ends_known(index, &ends),
             Note::Inserted(sender, input) => self.insert_answered(index, sender, Some(input)),
@@ -130,14 +131,13 @@ impl World {
     fn built_again(
         &mut self,
         index: usize,
-        payload: Rc<Payload>,
+        (claim, payload): (Box<Claim>, Rc<Payload>),
         filled: Filled,
         deleted: BTreeMap<Partition, Range>,
     ) {
-        let batch = payload.id;
-        if self.members[index].pump.awaits_rows(batch) {
-            self.members[index].payloads.insert(batch, payload);
-            self.step(index, Input::Rebuilt { batch, filled, deleted });
+        if self.members[index].pump.awaits_rows(&claim) {
+            self.members[index].payloads.insert(claim.id, payload);
+            self.step(index, Input::Rebuilt { claim, filled, deleted });
         }
     }
 

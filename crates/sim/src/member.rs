@@ -38,7 +38,7 @@ pub enum Note {
     /// A fact asked for under this epoch.
     Fact(u64, Input),
     /// A claimed batch, built again.
-    Rebuilt(u64, Rc<Payload>, Filled, BTreeMap<Partition, Range>),
+    Rebuilt(u64, Box<Claim>, Rc<Payload>, Filled, BTreeMap<Partition, Range>),
     /// The ends of logs.
     Ends(u64, BTreeMap<Partition, (Offset, Offset)>),
     /// The answer to an insert.

@@ -71,10 +71,10 @@ pub(crate) fn fact(input: &Input) -> String {
         Input::Committed(id) => format!("commit {} is stored", id.0),
         Input::CommitFailed(id, failure) => format!("commit {} failed: {failure:?}", id.0),
         Input::StoredRead(id, found) => format!("for {} Kafka holds {}", batch(*id), stored(found)),
-        Input::Rebuilt { batch: id, filled, deleted } => {
+        Input::Rebuilt { claim, filled, deleted } => {
             let without =
                 if deleted.is_empty() { String::new() } else { format!(" without {}", ranges(deleted)) };
-            format!("{} is built again, {} rows{without}", batch(*id), filled.rows)
+            format!("{} is built again, {} rows{without}", batch(claim.id), filled.rows)
         }
         Input::Inserted(id, table) => format!("{} is in table {}", batch(*id), table.0),
         Input::InsertUnknown(id, table) => format!("{} may be in table {}", batch(*id), table.0),

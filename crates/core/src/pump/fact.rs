@@ -66,8 +66,8 @@ pub enum Input {
     StoredRead(BatchId, BTreeMap<Partition, Stored>),
     /// A claimed batch was built again from Kafka.
     Rebuilt {
-        /// The batch.
-        batch: BatchId,
+        /// The claim that was read.
+        claim: Box<Claim>,
         /// What it amounts to.
         filled: Filled,
         /// Retention deleted these parts of it: it is without them.

@@ -94,9 +94,7 @@ impl Pump {
             return self.act_on_isolation(moment, out);
         }
         if !is_first {
-            attempt.wait(pause, moment.now);
-            attempt.gives_way = true;
-            return;
+            return self.give_way(table, moment);
         }
         attempt.is_sent = false;
         in_flight.isolating = Isolating::Searching(table);
@@ -119,6 +117,7 @@ impl Pump {
 
     /// Acts on what was found, once every insert under way is answered.
     pub(super) fn act_on_isolation(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
+        let is_first = self.owns_first_partition();
         let Work::Inserting(in_flight) = &mut self.work else { return };
         if self.stopped || in_flight.pending.values().any(|attempt| attempt.is_sent) {
             return;
@@ -127,6 +126,7 @@ impl Pump {
         in_flight.isolating = Isolating::No;
         let batch = in_flight.claim.id;
         match found {
+            _ if !is_first => self.give_way(table, moment),
             Isolation::EveryRow => self.halt(Halt::EveryRow(batch, table), out),
             Isolation::Rows { rows, of, proof } => self.exclude(table, (rows, of), proof, moment, out),
             Isolation::TooMany { rows, proof } => self.take_back(table, rows, proof, out),
@@ -217,6 +217,14 @@ impl Pump {
         out.push(Effect::Forget(batch, Outcome::Dropped));
         self.forget_all(out);
         out.push(Effect::Rejoin);
+    }
+
+    /// Whoever owns the first partition by now excludes rows or takes the claim back; two who do so would not agree.
+    fn give_way(&mut self, table: TableId, moment: &Moment) {
+        let Work::Inserting(in_flight) = &mut self.work else { return };
+        let attempt = in_flight.pending.get_mut(&table).expect("a table that is searched is pending");
+        attempt.wait(verdict::pause_in_doubt(attempt.count, moment.entropy), moment.now);
+        attempt.gives_way = true;
     }
 
     fn search_was_fruitless(&mut self, table: TableId, moment: &Moment) {

@@ -76,13 +76,15 @@ impl Pump {
         self.commit(entries, Purpose::Drop(batch), out);
     }
 
-    /// Whether the rows of `batch` are to be read again: only then does [`super::Input::Rebuilt`] say anything.
+    /// Whether the rows of `claim` are to be read again, without the same ones: only then does
+    /// [`super::Input::Rebuilt`] say anything. Another owner may have excluded more since an older reading began.
     #[must_use]
-    pub fn awaits_rows(&self, batch: BatchId) -> bool {
+    pub fn awaits_rows(&self, claim: &Claim) -> bool {
+        let is_same = |awaited: &Claim| awaited.id == claim.id && awaited.excluded == claim.excluded;
         match &self.work {
-            Work::Recovering(claim, _) => claim.id == batch,
+            Work::Recovering(awaited, _) => is_same(awaited),
             Work::Inserting(in_flight) => {
-                in_flight.claim.id == batch && in_flight.isolating == Isolating::Rebuilding
+                is_same(&in_flight.claim) && in_flight.isolating == Isolating::Rebuilding
             }
             _ => false,
         }
@@ -90,12 +92,12 @@ impl Pump {
 
     pub(super) fn rebuilt(
         &mut self,
-        (batch, filled): (BatchId, Filled),
+        (claim, filled): (&Claim, Filled),
         deleted: BTreeMap<Partition, Range>,
         moment: &Moment,
         out: &mut Vec<Effect>,
     ) {
-        if !self.awaits_rows(batch) {
+        if !self.awaits_rows(claim) {
             return;
         }
         let in_flight = match &self.work {

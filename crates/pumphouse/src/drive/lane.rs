@@ -95,7 +95,7 @@ pub enum Answer {
     /// The ends of the logs where fetching failed.
     Ends(Ends),
     /// A claimed batch, built again, and what retention deleted of it.
-    Rebuilt(BatchId, Arc<Payload>, Filled, BTreeMap<Partition, Range>),
+    Rebuilt(Box<Claim>, Arc<Payload>, Filled, BTreeMap<Partition, Range>),
     /// What was found of the rows that a table refuses.
     Isolated(BatchId, TableId, Box<Found>),
     /// What servers say of the tables' parts; nothing where that is not known.
@@ -408,9 +408,9 @@ impl Lane {
                 Answer::Assigned(stored) => self.accept(stored),
                 Answer::Ends(ends) => self.ends_known(&ends),
                 // What is not awaited was called off meanwhile; its rows may be others than those at hand.
-                Answer::Rebuilt(batch, payload, filled, deleted) if self.pump.awaits_rows(batch) => {
-                    self.payloads.insert(batch, payload);
-                    self.step(Input::Rebuilt { batch, filled, deleted });
+                Answer::Rebuilt(claim, payload, filled, deleted) if self.pump.awaits_rows(&claim) => {
+                    self.payloads.insert(claim.id, payload);
+                    self.step(Input::Rebuilt { claim, filled, deleted });
                 }
                 Answer::Rebuilt(..) => {}
             }

@@ -229,7 +229,7 @@ impl Lane {
             while !mailbox.is_cancelled() {
                 match rebuilt(&shared, (&claim, &ranges), &refused, mailbox) {
                     Ok((payload, filled)) => {
-                        return mailbox.send(Answer::Rebuilt(claim.id, payload, filled, deleted));
+                        return mailbox.send(Answer::Rebuilt(Box::new(claim), payload, filled, deleted));
                     }
                     Err(ReadError::Cancelled) => return,
                     Err(ReadError::Deleted(partition, to)) => {

@@ -13,10 +13,19 @@ use crate::telemetry::{Progress, ValveState};
 
 /// Samples of freshness kept between two readings; beyond it every second one is dropped.
 const SAMPLES_MAX: usize = 4096;
-/// Stands for a lag that is not known.
-const UNKNOWN: u64 = u64::MAX;
 /// Settled batches that wait for their audit; beyond it the oldest go without.
 const SETTLED_MAX: usize = 4096;
+
+/// How far a lane is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    /// It owns no partition.
+    NoPartition,
+    /// The end of a log is not known, or its group owes it an answer.
+    Unknown,
+    /// So many records lie between what is settled and the ends of its logs.
+    Behind(u64),
+}
 
 /// Counters of one lane. Written by its thread, read by the reporter.
 #[derive(Default)]
@@ -26,6 +35,7 @@ pub struct LaneReport {
     filtered: AtomicU64,
     missing: AtomicU64,
     batches: AtomicU64,
+    /// A packed [`Lag`].
     lag: AtomicU64,
     held_bytes: AtomicU64,
     paused: AtomicBool,
@@ -79,8 +89,8 @@ impl LaneReport {
     }
 
     /// Where the lane stands now; no lag while the end of a log is not known.
-    pub fn standing(&self, lag: Option<u64>, held_bytes: u64) {
-        self.lag.store(lag.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    pub fn standing(&self, lag: Lag, held_bytes: u64) {
+        self.lag.store(lag.packed(), Ordering::Relaxed);
         self.held_bytes.store(held_bytes, Ordering::Relaxed);
     }
 
@@ -141,10 +151,41 @@ pub fn sum_up(stream: &str, lanes: &[Arc<LaneReport>], span: Duration) -> Progre
     }
 }
 
-/// The lag of all lanes, where each knows its own.
+/// The lag of all lanes, where each that owns partitions knows its own, and one of them owns any.
 fn lag(lanes: &[Arc<LaneReport>]) -> Option<u64> {
-    let known = |lane: &Arc<LaneReport>| Some(lane.lag.load(Ordering::Relaxed)).filter(|lag| *lag != UNKNOWN);
-    lanes.iter().map(known).sum()
+    let each = lanes.iter().map(|lane| Lag::unpacked(lane.lag.load(Ordering::Relaxed)));
+    each.reduce(Lag::and).and_then(Lag::known)
+}
+
+impl Lag {
+    fn packed(self) -> u64 {
+        match self {
+            Self::NoPartition => 0,
+            Self::Unknown => 1,
+            Self::Behind(records) => records.saturating_add(2),
+        }
+    }
+
+    fn unpacked(packed: u64) -> Self {
+        match packed {
+            0 => Self::NoPartition,
+            1 => Self::Unknown,
+            more => Self::Behind(more - 2),
+        }
+    }
+
+    /// The lag of both.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::NoPartition, lag) | (lag, Self::NoPartition) => lag,
+            (Self::Behind(one), Self::Behind(other)) => Self::Behind(one.saturating_add(other)),
+        }
+    }
+
+    fn known(self) -> Option<u64> {
+        if let Self::Behind(records) = self { Some(records) } else { None }
+    }
 }
 
 /// The age that `percent` of all records do not exceed; zero without records. `ages` is sorted.
@@ -186,11 +227,20 @@ mod tests {
     #[test]
     fn one_log_whose_end_is_not_known_makes_the_lag_unknown() {
         let lanes = [Arc::<LaneReport>::default(), Arc::default()];
-        lanes[0].standing(Some(5), 0);
-        lanes[1].standing(Some(7), 0);
-        assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).lag, Some(12));
-        lanes[1].standing(None, 0);
-        assert_eq!(sum_up("s", &lanes, Duration::from_secs(10)).lag, None);
+        let lag = |one, other| {
+            lanes[0].standing(one, 0);
+            lanes[1].standing(other, 0);
+            sum_up("s", &lanes, Duration::from_secs(10)).lag
+        };
+        assert_eq!(lag(Lag::Behind(5), Lag::Behind(7)), Some(12));
+        assert_eq!(lag(Lag::Behind(5), Lag::Unknown), None);
+        assert_eq!(lag(Lag::NoPartition, Lag::Unknown), None);
+        assert_eq!(lag(Lag::NoPartition, Lag::Behind(0)), Some(0), "a lane more than there are partitions");
+        assert_eq!(
+            lag(Lag::NoPartition, Lag::NoPartition),
+            None,
+            "whoever owns none can't tell for the others"
+        );
     }
 
     #[test]

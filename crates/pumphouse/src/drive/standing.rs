@@ -5,6 +5,7 @@ use pumphouse_core::offset::Partition;
 
 use super::lane::Lane;
 use super::patience::Turn;
+use super::report::Lag;
 use crate::fault::Code;
 use crate::telemetry::event;
 
@@ -72,8 +73,12 @@ impl Lane {
         });
         let owns_nothing_yet = self.owned.is_empty() && self.membership.owes_answer();
         let is_known = !self.patience.is_waiting() && !owns_nothing_yet;
-        let behind = behind.sum::<Option<u64>>().filter(|_| is_known);
+        let lag = match behind.sum() {
+            Some(_) if is_known && self.owned.is_empty() => Lag::NoPartition,
+            Some(records) if is_known => Lag::Behind(records),
+            _ => Lag::Unknown,
+        };
         self.report.owns_first(self.owned.contains(&Partition(0)));
-        self.report.standing(behind, self.pump.held_bytes());
+        self.report.standing(lag, self.pump.held_bytes());
     }
 }

@@ -64,7 +64,7 @@ pub struct Changed {
     /// The first change, which says what stood before, with the value that was set last.
     #[serde(flatten)]
     pub change: Change,
-    /// What the changes can have left: the last value, and the last one that was not refused.
+    /// What the changes can have left. Any of them: one that is written down was not always made.
     #[serde(skip_serializing)]
     left: Vec<String>,
 }
@@ -240,17 +240,14 @@ pub async fn changed(
 ) -> Result<Vec<Changed>, QueryError> {
     let changes = quote::table(DEAD_LETTERS_DATABASE, SETTING_CHANGES_TABLE);
     let of = "database = {database:String} AND `table` = {table:String}";
-    // Of one millisecond, `change` sorts before `refused`.
-    let next = "leadInFrame(what) OVER (PARTITION BY setting ORDER BY time, what ROWS BETWEEN CURRENT ROW AND \
-                UNBOUNDED FOLLOWING)";
     let sql = format!(
         "SELECT {{database:String}} AS database, {{table:String}} AS `table`, setting, 'change' AS what, \
          argMin(c.old_value, c.time) AS old_value, argMin(c.was_set, c.time) AS was_set, \
          argMax(c.new_value, c.time) AS new_value, argMax(c.rate, c.time) AS rate, argMax(c.revision, c.time) AS revision, \
-         [argMax(c.new_value, c.time), argMaxIf(c.new_value, c.time, c.next != 'refused')] AS left \
-         FROM (SELECT *, {next} AS next FROM {changes} WHERE {of}) AS c \
+         groupUniqArray(c.new_value) AS left \
+         FROM (SELECT * FROM {changes} WHERE {of} AND what = 'change') AS c \
          LEFT JOIN (SELECT setting, max(time) AS at FROM {changes} WHERE {of} AND what = 'revert' GROUP BY setting) AS r \
-         USING setting WHERE c.what = 'change' AND c.time > r.at GROUP BY setting ORDER BY setting"
+         USING setting WHERE c.time > r.at GROUP BY setting ORDER BY setting"
     );
     let query = client.query(&sql).at(url_index).param("database", database).param("table", table);
     query.setting("join_use_nulls", "0").rows().await
@@ -289,13 +286,12 @@ mod tests {
         };
         let standing = |value: &str, is_set| Standing { value: value.to_owned(), is_set };
         for (changed, standing, owner) in [
-            (changed("1000", 0, &["400", "400"]), standing("400", true), Owner::Curve),
+            (changed("1000", 0, &["400"]), standing("400", true), Owner::Curve),
             (changed("1000", 0, &["900", "400"]), standing("400", true), Owner::Curve),
-            (changed("1000", 0, &["900", "400"]), standing("900", true), Owner::Curve),
-            (changed("1000", 0, &["400", "400"]), standing("77", true), Owner::Other),
-            (changed("1000", 0, &["400", ""]), standing("1000", false), Owner::Before),
-            (changed("77", 1, &["400", ""]), standing("77", true), Owner::Before),
-            (changed("77", 1, &["400", "400"]), standing("1000", false), Owner::Other),
+            (changed("1000", 0, &["400"]), standing("77", true), Owner::Other),
+            (changed("1000", 0, &["400"]), standing("1000", false), Owner::Before),
+            (changed("77", 1, &["400"]), standing("77", true), Owner::Before),
+            (changed("77", 1, &["400"]), standing("1000", false), Owner::Other),
         ] {
             assert_eq!(changed.owner(&standing), owner, "{changed:?} and {standing:?}");
         }

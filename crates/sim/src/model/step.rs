@@ -191,11 +191,11 @@ impl Small {
             }
             Asked::Read(batch, stored) => Input::StoredRead(batch, stored),
             Asked::Rebuild(claim) => {
-                if !state.members[at].pump.awaits_rows(claim.id) {
+                if !state.members[at].pump.awaits_rows(&claim) {
                     return;
                 }
                 let deleted = self.rebuild(state, at, &claim);
-                Input::Rebuilt { batch: claim.id, filled: Filled { rows: 1, bytes: 1 }, deleted }
+                Input::Rebuilt { claim: Box::new(claim), filled: Filled { rows: 1, bytes: 1 }, deleted }
             }
             Asked::Probe(claim) => {
                 self.see(Seen::Probed);

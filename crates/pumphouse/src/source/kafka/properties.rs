@@ -58,13 +58,16 @@ pub fn member(kafka: &Kafka, process: &Process, stream: &Stream, partitions: usi
     // Compressed bytes of a partition that one request brings; unpacked they are several times as many, and a queue that is
     // almost full takes one more answer.
     let bytes_max = (queue * 1024 / UNPACKED).min(FETCH_BYTES_MAX);
+    // Two names of one property: where both are set, chance says which counts.
     let said_max = ["fetch.message.max.bytes", "max.partition.fetch.bytes"];
-    let said_max = said_max.iter().filter_map(|name| kafka.properties.get(*name)?.reveal().parse().ok());
+    let said_max = said_max.iter().find_map(|name| kafka.properties.get(*name)?.reveal().parse().ok());
+    if said_max.is_none() {
+        config.set("fetch.message.max.bytes", bytes_max.to_string());
+    }
     // More than a partition may bring at all would never be there.
-    let bytes_min = said_max.chain([bytes_max, ANSWER_BYTES]).min().unwrap_or(1);
+    let bytes_min = said_max.unwrap_or(bytes_max).min(ANSWER_BYTES);
     config
         .set("queued.max.messages.kbytes", queue.to_string())
-        .set("fetch.message.max.bytes", bytes_max.to_string())
         .set("fetch.min.bytes", bytes_min.to_string())
         .set("fetch.wait.max.ms", ANSWER_WITHIN.as_millis().to_string())
         // The default of a second starves a lane whose queues are kept small.
@@ -192,8 +195,8 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// What a broker is to wait for, and the most that a partition brings at once.
-    fn answers(properties: &str, partitions: usize) -> [u64; 2] {
+    /// What a broker is to wait for, and the most that a partition brings at once, by either name.
+    fn answers(properties: &str, partitions: usize) -> [Option<u64>; 3] {
         let file = format!(
             "clickhouse: {{ url: http://localhost:8123 }}\n\
              kafka: {{ brokers: localhost, properties: {{ {properties} }} }}\n\
@@ -202,16 +205,17 @@ mod tests {
         let settings = config::parse("f", &file, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let stream = settings.streams.values().next().expect("a stream");
         let config = member(&settings.kafka, &settings.process, stream, partitions);
-        ["fetch.min.bytes", "fetch.message.max.bytes"]
-            .map(|name| config.get(name).and_then(|value| value.parse().ok()).expect("a number"))
+        ["fetch.min.bytes", "fetch.message.max.bytes", "max.partition.fetch.bytes"]
+            .map(|name| config.get(name).and_then(|value| value.parse().ok()))
     }
 
     #[test]
     fn a_broker_never_waits_for_more_than_a_partition_may_bring() {
-        assert_eq!(answers("", 1), [128 << 10, 1 << 20]);
-        assert_eq!(answers("", 10_000), [32 << 10, 32 << 10]);
-        assert_eq!(answers(r#"max.partition.fetch.bytes: "1000""#, 1)[0], 1000);
-        assert_eq!(answers(r#"fetch.message.max.bytes: "2000""#, 1), [2000, 2000]);
-        assert_eq!(answers(r#"fetch.min.bytes: "1""#, 1)[0], 1);
+        assert_eq!(answers("", 1), [Some(128 << 10), Some(1 << 20), None]);
+        assert_eq!(answers("", 10_000), [Some(32 << 10), Some(32 << 10), None]);
+        assert_eq!(answers(r#"max.partition.fetch.bytes: "1000""#, 1), [Some(1000), None, Some(1000)]);
+        assert_eq!(answers(r#"fetch.message.max.bytes: "2000""#, 1), [Some(2000), Some(2000), None]);
+        assert_eq!(answers(r#"fetch.message.max.bytes: "3000000""#, 1)[0], Some(128 << 10));
+        assert_eq!(answers(r#"fetch.min.bytes: "1""#, 1)[0], Some(1));
     }
 }

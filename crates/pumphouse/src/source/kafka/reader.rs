@@ -1,6 +1,6 @@
 //! Reads a claim's ranges again, outside the subscription: assigned by hand, never committing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -53,6 +53,7 @@ pub fn read_ranges(
 ) -> Result<(), ReadError> {
     let consumer: BaseConsumer = config.create()?;
     let mut queues = assign(&consumer, topic, ranges)?;
+    let mut silent: BTreeSet<Partition> = ranges.keys().copied().collect();
     let mut idle = 0;
     while !queues.is_empty() {
         if cancelled.load(Ordering::Relaxed) {
@@ -65,8 +66,12 @@ pub fn read_ranges(
         for (partition, queue) in &mut queues {
             let range = ranges[partition];
             let mut state = Reading::Going;
-            progress +=
+            let taken =
                 queue.take(usize::MAX, &mut |taken| state = state.after(taken, *partition, range, visit));
+            progress += taken;
+            if taken > 0 {
+                silent.remove(partition);
+            }
             match state {
                 Reading::Going => {}
                 Reading::Done => done.push(*partition),
@@ -85,23 +90,27 @@ pub fn read_ranges(
         }
         if idle >= IDLE_ROUNDS_MAX {
             idle = 0;
-            check_ends(&consumer, topic, ranges, queues.keys().copied())?;
+            check_ends(&consumer, topic, ranges, queues.keys().map(|p| (*p, silent.contains(p))))?;
         }
     }
     Ok(())
 }
 
 /// A log that ends before the range does was cut, or is another topic's; but a broker that just became the
-/// leader may show an older end for a moment, so this is asked only after nothing came for a while.
+/// leader may show an older end for a moment, so this is asked only after nothing came for a while. Of a partition that
+/// was silent all the time, the beginning is looked at as well: whoever said that it is gone may not have been heard.
 fn check_ends(
     consumer: &BaseConsumer,
     topic: &str,
     ranges: &BTreeMap<Partition, Range>,
-    open: impl Iterator<Item = Partition>,
+    open: impl Iterator<Item = (Partition, bool)>,
 ) -> Result<(), ReadError> {
-    for partition in open {
-        let (_, high) = lookup::watermarks(consumer, topic, partition)?;
+    for (partition, is_silent) in open {
+        let (low, high) = lookup::watermarks(consumer, topic, partition)?;
         let range = ranges[&partition];
+        if is_silent && low > range.from {
+            return Err(ReadError::Deleted(partition, low.min(range.to)));
+        }
         if high < range.to {
             return Err(ReadError::Cut(partition, Range::new(high.max(range.from), range.to)));
         }
@@ -154,9 +163,7 @@ fn assign(
     for (partition, range) in ranges {
         list.add_partition_offset(topic, number(*partition), KafkaOffset::Offset(signed(range.from)))?;
     }
-    // Paused until each partition has its own queue, so that no record can slip into the common one.
-    consumer.assign(&list)?;
-    consumer.pause(&list)?;
+    // Before anything is fetched, so that neither a record nor a failure can slip into the common queue.
     let native = consumer.client().native_client();
     let queues = ranges.keys().map(|partition| {
         let queue = PartitionQueue::new(native, topic, number(*partition), &thread::current());
@@ -165,7 +172,7 @@ fn assign(
         Ok((*partition, queue))
     });
     let queues = queues.collect::<KafkaResult<_>>()?;
-    consumer.resume(&list)?;
+    consumer.assign(&list)?;
     Ok(queues)
 }
 

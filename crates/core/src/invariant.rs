@@ -46,7 +46,9 @@ fn begins_at(pump: &Pump, partition: Partition, owned: &Owned) -> Offset {
     }
     // A claim that is being written is not carried yet. One that was found may cover a partition that came to us later,
     // past it.
-    let at_hand = pump.in_flight().filter(|_| matches!(pump.work, Work::Committing { .. }));
+    let is_written =
+        matches!(&pump.work, Work::Committing { entries, .. } if entries.contains_key(&partition));
+    let at_hand = pump.in_flight().filter(|_| is_written);
     let claimed = at_hand.and_then(|in_flight| in_flight.claim.ranges.get(&partition));
     let carried = owned.claimed_range(partition);
     claimed.or(carried.as_ref()).map_or(owned.committed, |range| range.to)

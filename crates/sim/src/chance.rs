@@ -95,6 +95,6 @@ impl Chance {
     /// How long it takes until a batch that was read again, or searched, is told of: now and then longer than partitions
     /// are waited for.
     pub fn reading(&mut self) -> u64 {
-        if self.one_in(8) { self.rng.u64(200..=8_000) } else { self.latency() }
+        if self.one_in(4) { self.rng.u64(200..=8_000) } else { self.latency() }
     }
 }

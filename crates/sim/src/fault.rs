@@ -146,9 +146,10 @@ impl Fault {
             | Self::MetadataWiped
             | Self::OffsetReset
             | Self::OffsetRegress
-            | Self::ShapeChanged
-            | Self::RowRefused => 8,
-            Self::Stop | Self::ClockStep | Self::ServerKilled | Self::ServerOverloaded => 2,
+            | Self::ShapeChanged => 8,
+            Self::RowRefused | Self::Stop | Self::ClockStep | Self::ServerKilled | Self::ServerOverloaded => {
+                2
+            }
             _ => 1,
         }
     }

@@ -289,7 +289,7 @@ impl World {
             Isolation::NoRow
         } else if refused.len() == rows.len() && rows.len() >= EVERY_ROW_MIN {
             Isolation::EveryRow
-        } else if of > 1 && refused.len() > 1 && self.chance.one_in(4) {
+        } else if of > 1 && refused.len() > 1 && self.chance.one_in(2) {
             // As if a claim could name fewer.
             self.too_many.insert(claim.id);
             Isolation::TooMany { rows: of, proof }

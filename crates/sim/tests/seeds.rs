@@ -80,3 +80,10 @@ fn a_batch_with_refused_rows_that_is_partly_gone_is_reported_and_goes_on() {
 fn a_partition_past_the_claim_at_hand_is_read_on() {
     holds(20_854_517);
 }
+
+/// Two owners of a claim's first partition, one after the other, each searched its refused rows: one excluded them, the
+/// other took the claim back.
+#[test]
+fn a_search_that_outlives_its_ownership_leads_to_nothing() {
+    holds(60_001_963);
+}

@@ -12,7 +12,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use pumphouse_core::batch::Filled;
-use pumphouse_core::claim::BatchId;
+use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::lane::Stored;
 use pumphouse_core::moment::Time;
 use pumphouse_core::offset::{Offset, Partition, Range};

@@ -20,6 +20,7 @@ use pumphouse_sim::merges::scenario::Scenario;
 use pumphouse_sim::merges::search::{BreakingPoint, breaking_point};
 
 use super::configuration::{ConfigurationFile, read_or_say};
+use super::rate::rate;
 use crate::config::Settings;
 use crate::config::settings::Stream;
 use crate::fault::Exit;
@@ -54,7 +55,7 @@ pub struct Simulate {
     #[arg(long)]
     stream: Option<String>,
     /// Rows that arrive in a second
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: f64,
     /// How long to go on, in the simulation's time
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = span)]

@@ -140,9 +140,9 @@ fn a_finer_partition_key_breaks_earlier() {
     scenario.tables[0].limits = Limits { delay_at: 100, refuse_at: 150, ..Limits::default() };
     scenario.writers.batches.freshness = Duration::from_millis(200);
     scenario = without_valve(scenario);
-    let months = breaking_point(&scenario);
+    let months = breaking_point(&scenario, |_| ());
     scenario.tables[0].spread.partitions = 100;
-    let days = breaking_point(&scenario);
+    let days = breaking_point(&scenario, |_| ());
     assert!(months.rate > days.rate * 10.0, "{months:?} {days:?}");
     assert_eq!(days.trouble, Some(Trouble::Delayed));
 }

@@ -62,9 +62,16 @@ impl Load {
     /// Table partitions that one insert touches, where that is said and not measured.
     pub(super) fn touched(&self, partition_key: &str) -> Option<f64> {
         let span = partition_span(partition_key)?;
-        let touched = (self.spread?.as_secs_f64() / span.as_secs_f64()).ceil() + 1.0;
+        #[expect(clippy::cast_precision_loss, reason = "figures to be read by people")]
+        let touched = most_touched(self.spread?, span) as f64;
         Some(self.rows.map_or(touched, |rows| touched.min(rows.max(1.0))))
     }
+}
+
+/// Most table partitions of this width that event times so far apart touch: they seldom begin where one does.
+pub(crate) fn most_touched(spread: Duration, width: Duration) -> u64 {
+    let whole = spread.as_millis().div_ceil(width.as_millis().max(1));
+    u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// A number as people write it: `12`, `0.4`, `1,234`.

@@ -29,4 +29,5 @@ mod window;
 pub use finding::{Finding, Severity};
 pub use live::{Survey, live};
 pub use load::Asked;
+pub(crate) use load::most_touched;
 pub use offline::offline;

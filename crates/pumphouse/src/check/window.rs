@@ -40,10 +40,11 @@ pub(super) fn judge(table: &TableFacts, load: &Load) -> Option<Finding> {
         stream: table.stream.clone(),
         on: table.name.clone(),
         what: format!(
-            "{setting} is {window}; {} inserts a second into {} table partitions each add {} entries while a batch \
+            "{setting} is {window}; {} inserts a second into {} table partition{} each add {} entries while a batch \
              may be in doubt ({})",
             figure(load.inserts),
             figure(touched),
+            if touched > 1.0 { "s" } else { "" },
             figure(added),
             span(load.doubt)
         ),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::configuration::{self, ConfigurationFile};
 use super::dead::Line;
+use super::rate::whole_rate;
 use crate::check::{self, Asked, Finding, Survey, finding};
 use crate::config::{Mistakes, Settings};
 use crate::fault::Exit;
@@ -28,7 +29,8 @@ seconds unless --rate says it. Nothing is changed but a scratch copy of each tab
 
 Each finding has a code: `pumphouse explain PH-0211` prints its page; docs/guide/check.md has the list.
 
-Exit codes: 0 nothing but advice, 1 it did not work, 2 errors or warnings, 65 mistakes in the file.")]
+Exit codes: 0 nothing but advice, 1 it did not work, 2 errors or warnings, \
+64 usage, 65 mistakes in the file.")]
 pub struct Check {
     #[command(flatten)]
     file: ConfigurationFile,
@@ -36,10 +38,10 @@ pub struct Check {
     #[arg(long)]
     live: bool,
     /// Events per second of each stream
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_rate)]
     rate: Option<u64>,
     /// How far apart the event times in one batch lie: 2h, 30d
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = spread)]
     spread: Option<Duration>,
     /// Processes that run at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
@@ -112,6 +114,12 @@ fn told(mistakes: &Mistakes) -> Value {
     json!({ "mistakes": mistakes.mistakes, "findings": [] })
 }
 
+/// A span in which there is something.
+fn spread(text: &str) -> Result<Duration, String> {
+    let nothing = || "a spread of nothing is none: leave it out, or write one such as 30d".to_owned();
+    Some(span(text)?).filter(|spread| !spread.is_zero()).ok_or_else(nothing)
+}
+
 /// `90s`, `30m`, `24h`, `365d`.
 fn span(text: &str) -> Result<Duration, String> {
     let expected = || "expected a whole number with `s`, `m`, `h` or `d`, such as 24h".to_owned();
@@ -134,6 +142,12 @@ mod tests {
             .expect_err("keys are missing");
         let whats = told(&mistakes)["mistakes"].as_array().cloned().unwrap_or_default();
         assert!(whats.len() > 1 && whats.iter().all(|mistake| mistake["what"].is_string()), "{whats:?}");
+    }
+
+    #[test]
+    fn a_spread_of_nothing_is_refused() {
+        assert_eq!(spread("30d"), Ok(Duration::from_hours(30 * 24)));
+        assert!(spread("0d").is_err_and(|said| said.contains("leave it out")) && spread("30").is_err());
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod place;
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use super::configuration::ConfigurationFile;
 use crate::fault::{Code, Exit};
 
@@ -13,6 +15,7 @@ use crate::fault::{Code, Exit};
 #[command(after_help = "\
 Examples:
   pumphouse explain PH-0021
+  pumphouse explain PH-0021 --json | jq -r .page
   pumphouse explain requests 3 1207
   pumphouse explain requests 3 1207 --json | jq .fate
 
@@ -38,7 +41,7 @@ impl Explain {
     /// When a server does not answer or refuses.
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.what.as_slice() {
-            [code] => Ok(print(code)),
+            [code] => Ok(print(code, self.json)),
             [stream, partition, offset] => match (partition.parse(), offset.parse()) {
                 (Ok(partition), Ok(offset)) => {
                     place::explain(&self.file, (stream, partition, offset), self.json)
@@ -81,17 +84,22 @@ impl std::error::Error for UnknownCode {}
 /// # Errors
 /// Where no such code exists, with the codes that come near: by the words of their title or by number.
 pub fn explain(code: &str) -> Result<String, UnknownCode> {
-    match code.parse::<Code>() {
-        Ok(code) => Ok(code.page().to_owned()),
-        Err(_) => Err(UnknownCode { said: code.to_owned(), near: near(code) }),
-    }
+    known(code).map(|code| code.page().to_owned())
+}
+
+fn known(said: &str) -> Result<Code, UnknownCode> {
+    said.parse::<Code>().map_err(|_| UnknownCode { said: said.to_owned(), near: near(said) })
 }
 
 /// Prints the page, or what may have been meant.
-fn print(code: &str) -> Exit {
-    match explain(code) {
-        Ok(page) => {
-            println!("{page}");
+fn print(said: &str, is_json: bool) -> Exit {
+    match known(said) {
+        Ok(code) => {
+            if is_json {
+                println!("{}", told(code));
+            } else {
+                println!("{}", code.page());
+            }
             Exit::Fine
         }
         Err(unknown) => {
@@ -99,6 +107,10 @@ fn print(code: &str) -> Exit {
             Exit::Usage
         }
     }
+}
+
+fn told(code: Code) -> Value {
+    json!({ "code": code.to_string(), "title": code.title(), "page": code.page() })
 }
 
 fn near(said: &str) -> Vec<Code> {
@@ -141,6 +153,13 @@ mod tests {
     fn a_code_gives_its_page() {
         let page = explain("21").expect("PH-0021 exists");
         assert!(page.starts_with("# PH-0021: too many parts\n"));
+    }
+
+    #[test]
+    fn a_page_as_json_has_its_code_and_title_beside_it() {
+        let told = told(known("21").expect("PH-0021 exists"));
+        assert_eq!((&told["code"], &told["title"]), (&"PH-0021".into(), &"too many parts".into()));
+        assert_eq!(told["page"], explain("21").expect("PH-0021 exists"));
     }
 
     #[test]

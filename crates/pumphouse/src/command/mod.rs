@@ -13,6 +13,7 @@ pub mod explain;
 pub mod incident;
 pub mod internal;
 pub mod produce;
+mod rate;
 pub mod run;
 pub mod settings;
 pub mod simulate;

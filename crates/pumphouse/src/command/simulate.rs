@@ -7,7 +7,7 @@ mod svg;
 mod text;
 
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use pumphouse_sim::merges::scenario::Scenario;
 use pumphouse_sim::merges::search::{BreakingPoint, breaking_point};
 
 use super::configuration::{ConfigurationFile, read_or_say};
+use super::rate::rate;
 use crate::config::Settings;
 use crate::config::settings::Stream;
 use crate::fault::Exit;
@@ -27,6 +28,10 @@ use design::Design;
 
 /// Runs that search for the breaking point are at most so long: an hour shows no more than this does.
 const SEARCH_SPAN: Duration = Duration::from_mins(10);
+
+/// New parts a second up to which the merges were compared with a real server (decision 0022: 30 table partitions, two
+/// lanes, batches of a second).
+const MEASURED_UP_TO: f64 = 60.0;
 
 /// Say what parts and merges do at a rate, and at which rate it breaks, without touching any server
 #[derive(Debug, clap::Args)]
@@ -50,7 +55,7 @@ pub struct Simulate {
     #[arg(long)]
     stream: Option<String>,
     /// Rows that arrive in a second
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: f64,
     /// How long to go on, in the simulation's time
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = span)]
@@ -176,26 +181,45 @@ fn find_out(design: Design) -> Findings {
     let is_watched = io::stderr().is_terminal();
     let say = |what: &str| {
         if is_watched {
-            eprintln!("{what} …");
+            // One line that is written over; nobody is left to tell where even that fails.
+            let _ = write!(io::stderr(), "\r\x1b[K{what}");
         }
     };
-    say("living the merges");
+    say("living the merges …");
     let outcome = run(&design.scenario);
-    say("searching for the rate at which it breaks");
+    let tried = |how: &str, rate: f64| {
+        say(&format!(
+            "searching for the rate at which it breaks {how} the valve: {} rows/s …",
+            text::grouped(rate)
+        ));
+    };
     let calm = Scenario {
         span: design.scenario.span.min(SEARCH_SPAN),
         stall: None,
         bursts: Vec::new(),
         ..design.scenario.clone()
     };
-    let with_valve = breaking_point(&calm);
+    let with_valve = breaking_point(&calm, |rate| tried("with", rate));
     let mut naive = calm;
     naive.writers.batches.valve = None;
-    let without_valve = breaking_point(&naive);
+    let without_valve = breaking_point(&naive, |rate| tried("without", rate));
+    say("");
     Findings { design, outcome, with_valve, without_valve }
 }
 
 impl Findings {
+    /// New parts a second, in all tables.
+    fn parts_per_second(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let parts = self.outcome.parts_made as f64;
+        parts / self.outcome.span.as_secs_f64().max(0.001)
+    }
+
+    /// Whether more parts come than anybody has seen merged as foretold.
+    fn is_beyond_measured(&self) -> bool {
+        self.parts_per_second() > MEASURED_UP_TO
+    }
+
     fn exit(&self) -> Exit {
         if self.outcome.trouble().is_some() { Exit::Findings } else { Exit::Fine }
     }
@@ -237,6 +261,8 @@ fn table_setting(text: &str) -> Result<(String, u64), String> {
 
 #[cfg(test)]
 mod tests {
+    use pumphouse_sim::merges::load::Spread;
+
     use super::*;
 
     #[test]
@@ -246,6 +272,26 @@ mod tests {
         for text in ["", "0s", "-1h", "ten", "10"] {
             assert!(span(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn more_parts_than_were_measured_are_said_in_words_and_in_json() {
+        let found = |partitions: u32| {
+            let spread = Spread { partitions, width: None, drops_old: false };
+            let mut scenario = Scenario { span: Duration::from_secs(20), ..Scenario::default() };
+            scenario.tables[0].spread = spread;
+            let outcome = run(&scenario);
+            let point = BreakingPoint { rate: 1.0, trouble: None };
+            let design = Design { scenario, stream: "events".to_owned(), assumed: Vec::new() };
+            let findings = Findings { design, outcome, with_valve: point, without_valve: point };
+            let report = json::report(&findings);
+            (
+                text::report(&findings).contains("\nbeyond what was measured: "),
+                report["is_beyond_measured"] == true,
+            )
+        };
+        assert_eq!(found(10), (false, false));
+        assert_eq!(found(366), (true, true));
     }
 
     #[test]

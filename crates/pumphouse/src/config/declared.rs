@@ -115,8 +115,8 @@ const PROCESS: &[Key] = &[
         .example("1GiB"),
     Key::new("processes_max", Kind::Number(1, 1000), Is("8"))
         .doc(
-            "How many processes at most run this configuration at once, for the sizing of deduplication \
-             windows. Written down for a later version: nothing is derived from it yet.",
+            "How many processes at most run this configuration at once: each uses that part of a table's \
+             deduplication window while one of its inserts is in doubt.",
         )
         .example("8"),
     Key::new("drain_timeout", Kind::Duration(SECOND, 60 * MINUTE), Is("25s"))

@@ -57,6 +57,9 @@ const BELOW: [(&str, &str); 2] = [
     ("inactive_parts_to_delay_insert", "inactive_parts_to_throw_insert"),
 ];
 
+/// What `parts_to_throw_insert` is where nobody set it.
+const REFUSED_FROM: u64 = 3000;
+
 /// Reads the curves of a table. `None` after a mistake was told.
 pub(super) fn read(table: &Section<'_>) -> Option<BTreeMap<String, Curve>> {
     let entries = table.entries(KEY)?;
@@ -76,7 +79,25 @@ pub(super) fn read(table: &Section<'_>) -> Option<BTreeMap<String, Curve>> {
             return None;
         }
     }
+    if let Some((rate, value)) = reaches_the_default(&curves) {
+        let what = format!(
+            "at {rate} events/s `parts_to_delay_insert` is {value}, and `parts_to_throw_insert` is {REFUSED_FROM} unless it has a \
+             curve"
+        );
+        let suggestion = "inserts are refused before they are delayed: stay below it, or give `parts_to_throw_insert` a curve \
+                          above, such as `{ 0: 6000 }`";
+        table.walk.mistake(table.place_of(KEY), &path, what, suggestion);
+        return None;
+    }
     Some(curves)
+}
+
+/// Where a curve alone comes to the default of the setting it has to stay below. It is highest at one of its points.
+fn reaches_the_default(curves: &BTreeMap<String, Curve>) -> Option<(u64, u64)> {
+    let (lower, upper) = BELOW[0];
+    let alone = curves.get(lower).filter(|_| !curves.contains_key(upper))?;
+    let mut points = alone.points().iter().map(|(rate, value)| (*rate, *value));
+    points.find(|(_, value)| *value >= REFUSED_FROM)
 }
 
 fn setting(entry: &Entry, above: &str, walk: &Walk<'_>) -> Option<(String, Curve)> {

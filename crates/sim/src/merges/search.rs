@@ -20,10 +20,12 @@ pub struct BreakingPoint {
     pub trouble: Option<Trouble>,
 }
 
-/// Searches for the highest rate that goes well.
-#[must_use]
-pub fn breaking_point(scenario: &Scenario) -> BreakingPoint {
-    let trouble_at = |rate: f64| run_until_trouble(&Scenario { rate, ..scenario.clone() }).trouble();
+/// Searches for the highest rate that goes well; says which one is tried next.
+pub fn breaking_point(scenario: &Scenario, mut is_tried: impl FnMut(f64)) -> BreakingPoint {
+    let mut trouble_at = |rate: f64| {
+        is_tried(rate);
+        run_until_trouble(&Scenario { rate, ..scenario.clone() }).trouble()
+    };
     let (mut good, mut bad) = (0.0, None);
     let mut rate = scenario.rate.clamp(RATE_MIN, RATE_MAX);
     // Outwards from the rate that was asked for, until one goes well and one does not.
@@ -63,7 +65,9 @@ mod tests {
         let mut scenario = Scenario { span: Duration::from_mins(3), ..Scenario::default() };
         scenario.writers.batches.valve = None;
         scenario.machine.merge_bytes_per_second = 1e6;
-        let found = breaking_point(&scenario);
+        let mut tried = Vec::new();
+        let found = breaking_point(&scenario, |rate| tried.push(rate));
+        assert!(tried.len() > 2 && tried.contains(&found.rate), "each rate is told: {tried:?}");
         assert!(found.rate > 0.0 && found.trouble.is_some(), "{found:?}");
         let at = |rate| run_until_trouble(&Scenario { rate, ..scenario.clone() }).trouble();
         assert_eq!(at(found.rate), None);

@@ -56,21 +56,30 @@ pub struct Circumstances {
     pub refuse_at: u64,
 }
 
+/// What a full look came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// The best range, if any is allowed.
+    pub best: Option<Choice>,
+    /// Before this moment the same parts, of which merges may read any, give the same range: only age allows more.
+    pub holds_until: Time,
+}
+
 /// The best range to merge in a table partition, if any is allowed.
 #[must_use]
-pub fn choose(parts: &Parts, circumstances: &Circumstances) -> Option<Choice> {
+pub fn choose(parts: &Parts, circumstances: &Circumstances) -> Found {
     let all = parts.all();
     let length_max = length_max(all.len(), circumstances.refuse_at);
-    let mut best: Option<Choice> = None;
+    let mut found = Found { best: None, holds_until: Time(u64::MAX) };
     let mut start = 0;
     for run in all.split(|part| part.is_merging) {
         if run.len() > 1 {
             let within = Run { parts: run, start, length_max, circumstances };
-            best = within.choose(best);
+            found = within.choose(found);
         }
         start += run.len() + 1;
     }
-    best
+    found
 }
 
 /// The best range, when `known` was it before parts came to stand at the end, the first of them at `from`. What more parts
@@ -83,10 +92,14 @@ pub fn choose_grown(
     circumstances: &Circumstances,
 ) -> Option<Choice> {
     let all = parts.all();
+    if from == all.len() {
+        return known;
+    }
     let length_max = length_max(all.len(), circumstances.refuse_at);
     let start = all.iter().rposition(|part| part.is_merging).map_or(0, |at| at + 1);
     let run = Run { parts: &all[start..], start, length_max, circumstances };
-    (from.max(start)..all.len()).fold(known, |best, last| run.choose_ending(last - start, best))
+    let known = Found { best: known, holds_until: Time(u64::MAX) };
+    (from.max(start)..all.len()).fold(known, |found, last| run.choose_ending(last - start, found)).best
 }
 
 /// Near the refusing limit long merges give way to many short ones.
@@ -110,7 +123,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn choose(&self, mut best: Option<Choice>) -> Option<Choice> {
+    fn choose(&self, mut found: Found) -> Found {
         let window = self.parts.len().saturating_sub(WINDOW)..self.parts.len() - 1;
         // Of very many parts not every one is tried as the first: neighbours are much alike then.
         let step = (window.len() / STARTS).max(1);
@@ -126,15 +139,15 @@ impl Run<'_> {
                 }
                 if length > 1 {
                     let range = Range { from, length, sum, left, largest, youngest };
-                    best = self.better(best, &range);
+                    found = self.better(found, &range);
                 }
             }
         }
-        best
+        found
     }
 
-    /// The better one of `best` and the ranges that end with the part at `last`.
-    fn choose_ending(&self, last: usize, mut best: Option<Choice>) -> Option<Choice> {
+    /// The better one of what was found and the ranges that end with the part at `last`.
+    fn choose_ending(&self, last: usize, mut found: Found) -> Found {
         let (mut sum, mut largest, mut youngest) = (0, 0, Time(0));
         for (length, from) in (1..=self.length_max).zip((0..=last).rev()) {
             let part = self.parts[from];
@@ -146,17 +159,31 @@ impl Run<'_> {
             }
             if length > 1 {
                 let left = if from == 0 { 0 } else { self.parts[from - 1].bytes };
-                best = self.better(best, &Range { from, length, sum, left, largest, youngest });
+                found = self.better(found, &Range { from, length, sum, left, largest, youngest });
             }
         }
-        best
+        found
     }
 
-    fn better(&self, best: Option<Choice>, range: &Range) -> Option<Choice> {
+    fn better(&self, found: Found, range: &Range) -> Found {
         let choice = self.scored(range);
         // The rule costs a logarithm; it is asked only for what would be taken.
-        let is_better = best.is_none_or(|best| choice.score <= best.score);
-        if is_better && self.allows(range) { Some(choice) } else { best }
+        if found.best.is_some_and(|best| choice.score > best.score) {
+            return found;
+        }
+        let counted = as_f64(range.sum) + as_f64(range.length as u64) * FIXED_COST;
+        let times = counted / (as_f64(range.largest) + FIXED_COST);
+        let count = as_f64(self.parts.len() as u64);
+        let age = self.circumstances.now.0.saturating_sub(range.youngest.0) / 1000;
+        // A larger range has no lower base, so what even that of an empty one forbids is forbidden.
+        let is_allowed =
+            times >= base(0.0, as_f64(age), count) && times >= base(as_f64(range.sum), as_f64(age), count);
+        if is_allowed {
+            return Found { best: Some(choice), ..found };
+        }
+        let allowed_at = Time(range.youngest.0.saturating_add(age_needed(times, count)));
+        // What comes into question at once only waits for the age of its size.
+        Found { holds_until: found.holds_until.min(allowed_at), ..found }
     }
 
     fn scored(&self, range: &Range) -> Choice {
@@ -169,13 +196,6 @@ impl Run<'_> {
         let count = as_f64(length as u64);
         let score = (as_f64(bytes) + FIXED_COST * count) / (count - 1.9) * aligned(bytes, range.left);
         Choice { start: self.start + range.from, length, bytes, score }
-    }
-
-    fn allows(&self, range: &Range) -> bool {
-        let age = self.circumstances.now.since(range.youngest).as_secs_f64().floor();
-        let base = base(as_f64(range.sum), age, as_f64(self.parts.len() as u64));
-        let counted = as_f64(range.sum) + as_f64(range.length as u64) * FIXED_COST;
-        counted / (as_f64(range.largest) + FIXED_COST) >= base
     }
 }
 
@@ -203,6 +223,17 @@ fn base(bytes: f64, age: f64, parts: f64) -> f64 {
     BASE + (BASE_MIN - BASE) * lowering
 }
 
+/// The milliseconds of age below which a range of so many times its largest part is not allowed, whatever its size: `base`
+/// the other way round, and a second less.
+fn age_needed(times: f64, parts: f64) -> u64 {
+    let lowering = (BASE - times) / (BASE - BASE_MIN);
+    if lowering > 1.0 {
+        return u64::MAX;
+    }
+    let needed = lowering - share(parts, COUNTS);
+    whole((AGE_MIN + needed * (AGE_MAX.0 - AGE_MIN) - 1.0).max(0.0)) as u64 * 1000
+}
+
 fn aligned(bytes: u64, left: u64) -> f64 {
     if left == 0 || as_f64(left) <= as_f64(bytes) * ALIGNED_RATIO_MIN {
         return 1.0;
@@ -221,7 +252,7 @@ fn as_f64(value: u64) -> f64 {
     value as f64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 5 and 100")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and small")]
 fn whole(value: f64) -> usize {
     value as usize
 }
@@ -241,7 +272,7 @@ mod tests {
     }
 
     fn chosen(sizes: &[u64], circumstances: Circumstances) -> Option<(usize, usize)> {
-        choose(&parts(sizes), &circumstances).map(|choice| (choice.start, choice.length))
+        choose(&parts(sizes), &circumstances).best.map(|choice| (choice.start, choice.length))
     }
 
     #[test]
@@ -297,19 +328,41 @@ mod tests {
     fn what_grew_at_the_end_is_chosen_like_the_whole() {
         for sizes in [&[1000; 12][..], &[9 << 20, 7000, 3 << 20, 500, 800, 2 << 20, 900, 1, 40, 70, 3, 5]] {
             let mut grown = parts(&sizes[..2]);
-            let mut known = choose(&grown, &NOW);
+            let mut known = choose(&grown, &NOW).best;
             for (at, bytes) in sizes.iter().enumerate().skip(2).take(8) {
                 grown.insert(Time(0), 1, *bytes);
                 known = choose_grown(&grown, at, known, &NOW);
-                assert_eq!(known, choose(&grown, &NOW), "{at} of {sizes:?}");
+                assert_eq!(known, choose(&grown, &NOW).best, "{at} of {sizes:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_found_holds_until_age_allows_more() {
+        for sizes in [
+            vec![1000; 2],
+            vec![1000; 4],
+            vec![1000; 9],
+            vec![9 << 20, 7000, 3 << 20, 500, 800, 2 << 20, 1],
+            vec![1 << 30; 4],
+        ] {
+            let parts = parts(&sizes);
+            let mut known = choose(&parts, &NOW);
+            for seconds in 6..100_000 {
+                let now = Circumstances { now: Time(seconds * 1000), ..NOW };
+                let found = choose(&parts, &now);
+                assert!(now.now >= known.holds_until || found.best == known.best, "{seconds} s, {sizes:?}");
+                known = if now.now < known.holds_until { known } else { found };
+            }
+        }
+        assert_eq!(choose(&parts(&[1000; 4]), &NOW).holds_until, Time(1_205_000));
+        assert_eq!(choose(&parts(&[1000]), &NOW).holds_until, Time(u64::MAX));
     }
 
     #[test]
     fn a_running_merge_parts_its_neighbours() {
         let mut parts = parts(&[1000; 9]);
         parts.begin_merge(4, 1);
-        assert_eq!(choose(&parts, &NOW), None, "four on either side");
+        assert_eq!(choose(&parts, &NOW).best, None, "four on either side");
     }
 }

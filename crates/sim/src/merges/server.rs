@@ -1,19 +1,17 @@
 //! A server with its tables: inserts add parts, the pool merges them, limits hold inserts back.
 //! Does not know who inserts, or when.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use pumphouse_core::moment::Time;
 use pumphouse_core::valve::Pressure;
+use std::collections::BTreeMap;
 
 use super::limits::{Admission, Fill, Limits};
 use super::part::Parts;
 use super::pool::{Machine, Pool};
 use super::selector::{self, Choice, Circumstances};
 
-/// A table partition where nothing changes is looked at again so often: its parts grow older.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
+/// A table partition where nothing changes is looked at again after so many milliseconds: its parts grow older.
+const LOOK_AGAIN_AFTER: u64 = 15_000;
 
 /// One server.
 #[derive(Clone, Debug)]
@@ -51,6 +49,8 @@ struct Look {
     /// Parts that were there.
     parts: usize,
     found: Option<Choice>,
+    /// Until when a full look would find the same; the time of the look where it was none, or had no say over all parts.
+    holds_until: Time,
 }
 
 /// A piece of an insert: what goes to one table partition.
@@ -218,24 +218,40 @@ impl Watched {
     fn look(&mut self, circumstances: &Circumstances) -> Option<Choice> {
         let Circumstances { now, bytes_max, .. } = *circumstances;
         let holds = |look: &Look| {
-            let is_fresh = now.since(look.at) < LOOK_AGAIN_AFTER;
+            let is_fresh = now.0.saturating_sub(look.at.0) < LOOK_AGAIN_AFTER;
             let fits = look.found.is_none_or(|choice| choice.bytes <= bytes_max);
             is_fresh && fits && look.bytes_max >= bytes_max
         };
         let parts = self.parts.count();
-        if let Some(look) = self.looked.filter(holds) {
-            let found = selector::choose_grown(&self.parts, look.parts, look.found, circumstances);
-            self.looked = Some(Look { parts, found, ..look });
-            return found;
+        match self.looked {
+            Some(look) if holds(&look) && look.parts == parts => look.found,
+            Some(look) if holds(&look) => {
+                let found = selector::choose_grown(&self.parts, look.parts, look.found, circumstances);
+                self.looked = Some(Look { parts, found, holds_until: look.at, ..look });
+                found
+            }
+            Some(look)
+                if now < look.holds_until && look.parts == parts && self.parts.bytes() <= bytes_max =>
+            {
+                self.looked = Some(Look { at: now, bytes_max, ..look });
+                look.found
+            }
+            _ => {
+                let selector::Found { best: found, holds_until } =
+                    selector::choose(&self.parts, circumstances);
+                let is_whole = self.parts.bytes() <= bytes_max;
+                let holds_until = if is_whole { holds_until } else { now };
+                self.looked = Some(Look { at: now, bytes_max, parts, found, holds_until });
+                found
+            }
         }
-        let found = selector::choose(&self.parts, circumstances);
-        self.looked = Some(Look { at: now, bytes_max, parts, found });
-        found
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn server() -> Server {

@@ -9,6 +9,7 @@ use pumphouse_sim::merges::load::Spread;
 use pumphouse_sim::merges::scenario::{Scenario, Target, Writers};
 
 use super::DesignOptions;
+use crate::check::most_touched;
 use crate::config::Settings;
 use crate::config::settings::{Stream, Table};
 use crate::drive::process;
@@ -126,7 +127,7 @@ fn spread(table: &Table, options: &DesignOptions, assumed: &mut Vec<String>) -> 
             if seen < whole {
                 assumed.push(format!("rows of {} past its TTL make no parts", table.full_name()));
             }
-            let partitions = seen.as_secs() / width.as_secs().max(1) + 1;
+            let partitions = most_touched(seen, width);
             let partitions = u32::try_from(partitions.min(100_000)).unwrap_or(u32::MAX);
             Ok(Spread { partitions, width: Some(width), drops_old: kept.is_some_and(|kept| kept <= seen) })
         }
@@ -254,6 +255,8 @@ mod tests {
         assert!(scenario.tables[1].is_view && !scenario.tables[0].is_view);
         assert_eq!((scenario.tables[0].limits.delay_at, scenario.tables[0].limits.refuse_at), (300, 600));
         assert_eq!(design.assumed.len(), 2, "{:?}", design.assumed);
+        let months = |spread| most_touched(spread, width("toYYYYMM(ts)").expect("it is known"));
+        assert_eq!([Duration::ZERO, DAY, DAY * 365].map(months), [1, 2, 14], "as `check` says");
     }
 
     #[test]

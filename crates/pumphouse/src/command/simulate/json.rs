@@ -5,7 +5,7 @@ use pumphouse_sim::merges::outcome::{Sample, Times, Trouble};
 use pumphouse_sim::merges::search::BreakingPoint;
 use serde_json::{Value, json};
 
-use super::Findings;
+use super::{Findings, MEASURED_UP_TO};
 
 /// The whole report.
 pub(super) fn report(findings: &Findings) -> Value {
@@ -29,6 +29,9 @@ pub(super) fn report(findings: &Findings) -> Value {
         "tables": tables.collect::<Vec<_>>(),
         "lanes": scenario.lanes(),
         "inserts": outcome.inserts,
+        "parts_made_per_second": findings.parts_per_second(),
+        "measured_up_to_parts_per_second": MEASURED_UP_TO,
+        "is_beyond_measured": findings.is_beyond_measured(),
         "parts_most": outcome.parts_most.0,
         "parts_total_most": outcome.parts_most.1,
         "parts_total_mean": outcome.parts_mean,

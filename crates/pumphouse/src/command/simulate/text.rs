@@ -8,14 +8,16 @@ use pumphouse_sim::merges::outcome::{Outcome, Times, Trouble};
 use pumphouse_sim::merges::scenario::Scenario;
 use pumphouse_sim::merges::search::BreakingPoint;
 
-use super::Findings;
 use super::chart::chart;
+use super::{Findings, MEASURED_UP_TO};
 use crate::command::counted::counted;
 
 /// The whole report.
 pub(super) fn report(findings: &Findings) -> String {
     let (scenario, outcome) = (&findings.design.scenario, &findings.outcome);
-    let mut text = format!("{}\n\n", verdict(findings));
+    let mut text = format!("{}\n", verdict(findings));
+    text += &beyond(findings).unwrap_or_default();
+    text += "\n";
     let parts: Vec<u64> = outcome.samples.iter().map(|sample| sample.parts).collect();
     let delay_at = scenario.tables[0].limits.delay_at;
     text += "active parts of the fullest table partition\n";
@@ -53,6 +55,17 @@ fn verdict(findings: &Findings) -> String {
         None => format!("{who}: holds"),
         Some(trouble) => format!("{who}: breaks: {}", told(trouble)),
     }
+}
+
+/// What is to be said where the figures rest on no measurement.
+fn beyond(findings: &Findings) -> Option<String> {
+    findings.is_beyond_measured().then(|| {
+        format!(
+            "beyond what was measured: {} new parts a second; up to about {MEASURED_UP_TO} were compared with a real server. \
+             A server may break far earlier than this says\n",
+            grouped(findings.parts_per_second())
+        )
+    })
 }
 
 fn told(trouble: Trouble) -> &'static str {

@@ -89,3 +89,19 @@ fn a_curve_that_would_refuse_before_it_delays_is_refused_wherever_it_crosses() {
     let fine = "{ parts_to_delay_insert: { 0: 10, 100: 50 }, parts_to_throw_insert: { 0: 50, 100: 60 } }";
     assert_eq!(mistake(fine), "no mistake");
 }
+
+#[test]
+fn a_curve_alone_stays_below_the_default_of_the_limit_that_refuses() {
+    let told = mistake("{ parts_to_delay_insert: { 0: 1000, 100: 3000 } }");
+    assert_eq!(
+        told,
+        "…: at 100 events/s `parts_to_delay_insert` is 3000, and `parts_to_throw_insert` is 3000 unless it has a curve; \
+         inserts are refused before they are delayed: stay below it, or give `parts_to_throw_insert` a curve above, such \
+         as `{ 0: 6000 }`"
+    );
+    assert_eq!(mistake("{ parts_to_delay_insert: { 0: 1000, 100: 2999 } }"), "no mistake");
+    assert_eq!(
+        mistake("{ parts_to_delay_insert: { 0: 5000 }, parts_to_throw_insert: { 0: 6000 } }"),
+        "no mistake"
+    );
+}

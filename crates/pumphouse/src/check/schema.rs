@@ -55,7 +55,7 @@ mod tests {
         let found = judge(&settings.streams["events"]);
         let why = |on: &str| {
             let finding = found.iter().find(|finding| finding.on.contains(on));
-            finding.map(|finding| finding.why.clone()).unwrap_or_else(|| panic!("{on} in {found:?}"))
+            finding.map_or_else(|| panic!("{on} in {found:?}"), |finding| finding.why.clone())
         };
         assert!(why(".ts").contains("dead letter"), "{found:?}");
         assert!(why("more").contains("nothing is lost"), "{found:?}");

@@ -18,12 +18,14 @@ use crate::telemetry;
 #[derive(Debug, Subcommand)]
 pub enum TableSettings {
     /// Show the settings that follow the rate, what stands, and what stood before
+    #[command(after_help = "\
+Exit codes: 0 shown, 1 ClickHouse refused, 64 usage, 65 configuration, 69 ClickHouse was not reached.")]
     Show(Options),
     /// Set what stood before the first change, in every table of the configuration; a value that somebody else has set since stays
     #[command(after_help = "\
 A process whose configuration still has the curve sets it again: take `settings_by_rate` out first.
 
-Exit codes: 0 done, 1 ClickHouse refused, 65 configuration, 69 ClickHouse was not reached.")]
+Exit codes: 0 done, 1 ClickHouse refused, 64 usage, 65 configuration, 69 ClickHouse was not reached.")]
     Revert(Options),
 }
 

@@ -52,6 +52,11 @@ fn out_of_range(low: u64) -> Input {
     Input::OutOfRange { partition: HERE, low: Offset(low), high: Offset(1_000) }
 }
 
+fn filled(from: u64, to: u64) -> Input {
+    let filled = Filled { rows: to - from, bytes: 10 };
+    Input::Fetched { partition: HERE, range: range(from, to), filled }
+}
+
 fn committed(effects: &[Effect]) -> Option<(CommitId, Offset)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Commit(id, entries) => Some((*id, entries[&HERE].0)),
@@ -183,6 +188,20 @@ fn of_a_claim_that_is_partly_gone_what_is_missing_is_reported_for_all_its_partit
     assert!(matches!(pump.step(&at(6), done)[..], [Effect::Insert { .. }]));
     let settled = committed(&pump.step(&at(7), Input::Inserted(claim.id, TableId(0))));
     assert_eq!(settled.map(|(_, to)| to), Some(Offset(60)));
+}
+
+#[test]
+fn a_position_at_the_beginning_or_the_end_of_its_log_is_within_it() {
+    for (low, high) in [(10, 1_000), (0, 10), (10, 10)] {
+        for gaps in [GapPolicy::Report, GapPolicy::Halt] {
+            let mut pump = fetching(gaps);
+            let fine = Input::OutOfRange { partition: HERE, low: Offset(low), high: Offset(high) };
+            assert_eq!((pump.step(&at(1), fine), pump.has_gaps()), (vec![], false), "{low} to {high}");
+        }
+    }
+    let mut pump = fetching(GapPolicy::Report);
+    pump.step(&at(1), filled(10, 12));
+    assert_eq!((pump.step(&at(2), out_of_range(13)), pump.has_gaps()), (vec![], true), "rows land first");
 }
 
 #[test]

@@ -101,6 +101,21 @@ fn a_narrow_valve_makes_batches_older_and_keeps_them_apart() {
 }
 
 #[test]
+fn a_server_that_is_short_of_memory_gets_half_as_many_rows_and_bytes() {
+    let mut lane = Lane::new();
+    let effects = lane.fetch(10, 100);
+    let batch = lane.claim(20, &effects);
+    lane.pump.step(&at(30), Input::InsertRefused(batch, TableId(0), Refusal::Overloaded));
+    assert_eq!(lane.pump.room(), 50);
+    lane.pump.step(&at(5_000), Input::Tick);
+    lane.land(5_010, batch);
+    let range = Range::new(Offset(100), Offset(101));
+    let filled = Filled { rows: 1, bytes: 500_000 };
+    let effects = lane.pump.step(&at(5_020), Input::Fetched { partition: HERE, range, filled });
+    assert!(sealed(&effects), "{effects:?}");
+}
+
+#[test]
 fn full_batches_follow_each_other_through_a_narrow_valve() {
     let mut lane = Lane::new();
     lane.tell(0, 690);

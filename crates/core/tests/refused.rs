@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumphouse_core::batch::{BatchPolicy, Filled};
-use pumphouse_core::claim::{BatchId, Claim, Excluded, Metadata};
+use pumphouse_core::claim::{BatchId, Claim, EXCLUDED_MAX, Excluded, Metadata};
 use pumphouse_core::gap::{GapOf, GapPolicy, GapsAnswer};
 use pumphouse_core::isolation::{FRUITLESS_MAX, Isolation, Proof};
 use pumphouse_core::lane::Stored;
@@ -57,9 +57,7 @@ impl Lane {
     fn inserting_under(gaps: GapPolicy) -> (Self, BatchId) {
         let mut lane = Self::new(gaps);
         lane.assigned(&[HERE]);
-        let range = Range::new(Offset(0), Offset(4));
-        let filled = Filled { rows: 4, bytes: 40 };
-        let claimed = lane.step(Input::Fetched { partition: HERE, range, filled });
+        let claimed = lane.fetch(0, 4);
         let sent = lane.step(Input::Committed(commit(&claimed)));
         assert_eq!(inserts(&sent), [FIRST, SECOND]);
         let batch = sent.iter().find_map(|effect| match effect {
@@ -80,6 +78,11 @@ impl Lane {
         });
         self.claim = claim.or(self.claim.take());
         effects
+    }
+
+    fn fetch(&mut self, from: u64, to: u64) -> Vec<Effect> {
+        let filled = Filled { rows: to - from, bytes: 10 * (to - from) };
+        self.step(Input::Fetched { partition: HERE, range: Range::new(Offset(from), Offset(to)), filled })
     }
 
     /// The batch, built again from what Kafka holds from `low` on.
@@ -313,15 +316,136 @@ fn too_many_rows_take_the_claim_back_only_where_no_table_has_the_batch() {
     assert_eq!(halted, [Effect::Halt(Halt::TooManyRows(batch, FIRST))]);
 
     let (mut lane, batch) = Lane::inserting();
-    lane.step(Input::InsertRefused(batch, SECOND, Refusal::Overloaded));
+    lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
     lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
     let back = lane.step(Input::Isolated(batch, FIRST, too_many));
     let [Effect::Commit(id, entries)] = back.as_slice() else { panic!("{back:?}") };
     assert_eq!((entries[&HERE].0, &entries[&HERE].1.claim), (Offset(0), &None));
     let over = lane.step(Input::Committed(*id));
     assert!(over.contains(&Effect::Rejoin), "{over:?}");
-    assert_eq!(lane.pump.room(), 2, "half as many rows");
     assert!(lane.pump.committed_offsets().collect::<BTreeSet<_>>().is_empty());
+
+    assert_eq!(lane.pump.room(), 2, "half as many rows");
+    lane.assigned(&[HERE]);
+    let claimed = lane.fetch(0, 2);
+    lane.step(Input::Committed(commit(&claimed)));
+    let batch = lane.claim.as_ref().expect("a claim").id;
+    lane.step(Input::Inserted(batch, FIRST));
+    lane.step(Input::Inserted(batch, SECOND));
+    lane.step(Input::Inserted(batch, LETTERS));
+    assert_eq!(lane.pump.room(), 4, "a batch without refused rows, and the next is twice as large");
+}
+
+#[test]
+fn a_block_in_doubt_is_taken_back_only_where_its_refusal_is_older_and_comes_before_writing() {
+    for (is_steady, before_writing, rows) in
+        [(true, true, 4), (true, false, 4), (false, true, 4), (false, false, 4), (true, true, 1)]
+    {
+        let (mut lane, batch) = Lane::inserting();
+        lane.step(Input::InsertUnknown(batch, FIRST));
+        lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
+        lane.step(Input::Tick);
+        lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
+        assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+        let proof = Proof { is_steady, before_writing };
+        let then = lane.step(Input::Isolated(batch, FIRST, Isolation::TooMany { rows, proof }));
+        let is_taken_back = matches!(then.as_slice(), [Effect::Commit(..)]);
+        assert_eq!(is_taken_back, is_steady && before_writing && rows > 1, "{proof:?} {rows}: {then:?}");
+        assert!(is_taken_back || then == [Effect::Halt(Halt::TooManyRows(batch, FIRST))], "{then:?}");
+    }
+}
+
+/// A lane that owns `mine` of a claim over both partitions, which another process made, and sends it again.
+fn resending(mine: Partition) -> (Lane, Claim) {
+    let there = Partition(1);
+    let range = Range::new(Offset(0), Offset(2));
+    let claim = Claim {
+        id: BatchId(7),
+        claimed_at: ServerTime(100),
+        shape: 1,
+        revision: "r".into(),
+        ranges: BTreeMap::from([(HERE, range), (there, range)]),
+        sent_until: ServerTime(i64::MAX),
+        supersedes: Vec::new(),
+        excluded: BTreeSet::new(),
+    };
+    let metadata = Some(Metadata::origin(Offset(0), ServerTime(0)).claiming(&claim));
+    let stored = Stored { offset: Offset(0), metadata };
+    let mut lane = Lane::new(GapPolicy::Report);
+    let asked = lane.step(Input::Assigned(BTreeMap::from([(mine, stored.clone())])));
+    assert_eq!(asked, [Effect::ReadStored(claim.clone())]);
+    let both = BTreeMap::from([(HERE, stored.clone()), (there, stored)]);
+    assert_eq!(lane.step(Input::StoredRead(claim.id, both)), [Effect::Rebuild(claim.clone())]);
+    assert_eq!(inserts(&lane.rebuilt(0)), [FIRST, SECOND]);
+    lane.step(Input::Inserted(claim.id, SECOND));
+    (lane, claim)
+}
+
+#[test]
+fn a_claim_that_another_made_excludes_a_row_only_where_that_is_steady() {
+    for is_steady in [false, true] {
+        let (mut lane, claim) = resending(HERE);
+        assert!(is_searched(&lane.step(Input::InsertRefused(claim.id, FIRST, Refusal::Row))));
+        let row = Excluded { partition: HERE, offset: Offset(1), index: 0, table: FIRST };
+        let proof = Proof { is_steady, before_writing: true };
+        let found = Isolation::Rows { rows: [row].into(), of: 4, proof };
+        let then = lane.step(Input::Isolated(claim.id, FIRST, found));
+        assert_eq!(matches!(then.as_slice(), [Effect::Commit(..)]), is_steady, "{then:?}");
+    }
+}
+
+#[test]
+fn whoever_does_not_own_the_first_partition_reads_what_its_owner_makes_of_a_refusal() {
+    let (mut lane, claim) = resending(Partition(1));
+    assert_eq!(lane.step(Input::InsertRefused(claim.id, FIRST, Refusal::Row)), []);
+    assert_eq!(lane.step(Input::Tick), [Effect::ReadStored(claim)]);
+}
+
+#[test]
+fn a_row_that_is_excluded_already_is_no_news() {
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::Inserted(batch, SECOND));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    let revised = lane.step(Input::Isolated(batch, FIRST, rows(true)));
+    lane.step(Input::Committed(commit(&revised)));
+    assert_eq!(inserts(&lane.rebuilt(0)), [FIRST]);
+    assert!(is_searched(&lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row))));
+    assert_eq!(lane.step(Input::Isolated(batch, FIRST, rows(true))), [], "nothing to write down");
+    assert_eq!(inserts(&lane.step(Input::Tick)), [FIRST]);
+}
+
+#[test]
+fn a_claim_names_as_many_rows_as_it_can_hold_and_is_taken_back_for_one_more() {
+    for (named, is_named) in [(EXCLUDED_MAX, true), (EXCLUDED_MAX + 1, false)] {
+        let (mut lane, batch) = Lane::inserting();
+        lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
+        lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+        let row = |index| Excluded { partition: HERE, offset: Offset(2), index, table: FIRST };
+        let rows = (0..u32::try_from(named).expect("few")).map(row).collect();
+        let proof = Proof { is_steady: true, before_writing: true };
+        let then = lane.step(Input::Isolated(batch, FIRST, Isolation::Rows { rows, of: 100, proof }));
+        let [Effect::Commit(_, entries)] = then.as_slice() else { panic!("{then:?}") };
+        assert_eq!(entries[&HERE].1.claim.is_some(), is_named);
+    }
+}
+
+#[test]
+fn what_kafka_no_longer_holds_of_a_batch_matters_only_while_it_is_read_again() {
+    let gone = |batch| Input::Gone(batch, HERE, Range::new(Offset(0), Offset(1)));
+    let (mut lane, batch) = Lane::inserting();
+    assert_eq!(lane.step(gone(batch)), [], "its rows are at hand");
+    lane.step(Input::Inserted(batch, SECOND));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    assert!(matches!(lane.step(gone(batch))[..], [Effect::Halt(Halt::Gone { .. })]));
+}
+
+#[test]
+fn letters_whose_turn_came_while_a_search_went_on_are_sent_when_it_is_over() {
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    // The first attempt landed after all, as the same insert told again; the search is still going on.
+    lane.step(Input::Inserted(batch, FIRST));
+    assert_eq!(inserts(&lane.step(Input::Inserted(batch, SECOND))), [LETTERS]);
 }
 
 #[test]

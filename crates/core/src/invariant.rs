@@ -70,3 +70,94 @@ fn claims_are_known(pump: &Pump) -> bool {
 fn positions_are_ahead(pump: &Pump) -> bool {
     pump.owned.values().all(|owned| owned.next >= owned.committed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::batch::{BatchPolicy, Filled};
+    use crate::claim::{BatchId, Metadata};
+    use crate::gap::GapPolicy;
+    use crate::lane::Stored;
+    use crate::moment::{Moment, ServerTime, Time};
+    use crate::offset::Range;
+    use crate::pump::{Effect, Input, Policy};
+    use crate::valve::ValvePolicy;
+
+    const HERE: Partition = Partition(0);
+
+    /// A pump whose first batch of two offsets is being inserted, with one more record in the open batch.
+    fn inserting() -> Pump {
+        let mut pump = Pump::new(Policy {
+            batch: BatchPolicy { freshness: Duration::from_secs(9), rows: 2, bytes: 1_000 },
+            memory: 1_000,
+            tables: 1,
+            letters: 0,
+            shape: 1,
+            revision: "r".into(),
+            insert_timeout: Duration::from_secs(1),
+            safe_age: Duration::from_mins(30),
+            gaps: GapPolicy::Report,
+            valve: ValvePolicy::default(),
+        });
+        let moment = Moment { now: Time(1), server: ServerTime(1), entropy: 7 };
+        let metadata = Some(Metadata::origin(Offset(0), ServerTime(0)));
+        pump.step(&moment, Input::Assigned([(HERE, Stored { offset: Offset(0), metadata })].into()));
+        let fetched = |from, to| {
+            let range = Range::new(Offset(from), Offset(to));
+            Input::Fetched { partition: HERE, range, filled: Filled { rows: to - from, bytes: 1 } }
+        };
+        let claimed = pump.step(&moment, fetched(0, 2));
+        let Some(Effect::Commit(id, _)) = claimed.last() else { panic!("{claimed:?}") };
+        pump.step(&moment, Input::Committed(*id));
+        pump.step(&moment, fetched(2, 3));
+        assert!(matches!(pump.work, Work::Inserting(_)));
+        assert_eq!(broken(&pump), None);
+        pump
+    }
+
+    /// Which invariant a pump breaks whose partition was changed behind its back.
+    fn broken_by(change: impl Fn(&mut Owned)) -> Option<&'static str> {
+        let mut pump = inserting();
+        change(pump.owned.get_mut(&HERE).expect("owned"));
+        broken(&pump).map(|name| &name[..2])
+    }
+
+    #[test]
+    fn a_pump_that_was_tampered_with_is_told_by_the_name_of_what_it_breaks() {
+        assert_eq!(broken_by(|owned| owned.metadata.claim = None), Some("I1"));
+        assert_eq!(broken_by(|owned| owned.next = Offset(9)), Some("I2"));
+        assert_eq!(broken_by(|owned| owned.stage = Stage::Recovering(BatchId(5))), Some("I2"));
+        let begins_elsewhere = |owned: &mut Owned| {
+            let claim = owned.metadata.claim.as_mut().expect("a claim");
+            claim.ranges = BTreeMap::from([(HERE, Range::new(Offset(0), Offset(1)))]);
+        };
+        assert_eq!(broken_by(begins_elsewhere), Some("I2"));
+    }
+
+    #[test]
+    fn without_open_rows_stages_and_positions_are_looked_at_by_themselves() {
+        let mut pump = inserting();
+        pump.open.drop_partition(HERE);
+        pump.owned.get_mut(&HERE).expect("owned").next = Offset(2);
+        assert_eq!(broken(&pump), None);
+
+        let mut unmarked = pump.clone();
+        unmarked.owned.get_mut(&HERE).expect("owned").stage = Stage::Unmarked;
+        assert_eq!(broken(&unmarked).map(|name| &name[..2]), Some("I3"));
+
+        let mut recovering = pump.clone();
+        recovering.owned.get_mut(&HERE).expect("owned").stage = Stage::Recovering(BatchId(5));
+        assert_eq!(broken(&recovering).map(|name| &name[..2]), Some("I3"));
+
+        let mut idle = pump.clone();
+        idle.work = Work::Idle;
+        assert_eq!(broken(&idle).map(|name| &name[..2]), Some("I3"));
+
+        let owned = pump.owned.get_mut(&HERE).expect("owned");
+        owned.committed = Offset(3);
+        assert_eq!(broken(&pump).map(|name| &name[..2]), Some("I4"));
+    }
+}

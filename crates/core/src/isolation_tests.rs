@@ -55,6 +55,18 @@ fn a_slice_that_must_hold_the_refused_row_is_not_tried_as_a_whole() {
 }
 
 #[test]
+fn a_row_is_only_found_by_a_trial_of_its_own() {
+    let mut search = Search::new(2, 64);
+    search.refuses(None);
+    assert_eq!(search.next_slice(), Some(0..1));
+    search.taken();
+    // It must be the other one, or what refused the two changed its mind.
+    assert_eq!(search.next_slice(), Some(1..2));
+    search.taken();
+    assert!(search.next_slice().is_none() && search.refused().is_empty());
+}
+
+#[test]
 fn as_many_rows_as_a_claim_names_are_a_whole_answer_and_one_more_is_none() {
     for names in [false, true] {
         let found = search(200, &(0..16).collect(), 16, names);

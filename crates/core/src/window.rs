@@ -6,8 +6,10 @@
 //! not know how many entries an insert takes, nor who waits.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::claim::BatchId;
+use crate::moment::ServerTime;
 
 /// What one process adds to the window of one table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,11 +62,20 @@ impl Budget {
     }
 }
 
-/// Whether a window of so many entries may have forgotten a token after which so many others were counted: half is
-/// enough, since what is counted is a little older than the retry.
+/// Until when an insert may be sent again under the token of a claim that was made at `since`, if `added` others were
+/// counted at `now`; `None` where that token may be forgotten.
+///
+/// Half a window of others is enough for that: what is counted does not hold those that were claimed earlier and land
+/// later. The other half is for those that come until the insert lands: it lasts so long, should they come twice as fast as
+/// they did so far.
 #[must_use]
-pub fn may_have_forgotten(window: u64, added_since: u64) -> bool {
-    added_since.saturating_mul(2) >= window
+pub fn remembered_until(window: u64, added: u64, since: ServerTime, now: ServerTime) -> Option<ServerTime> {
+    if added.saturating_mul(2) >= window {
+        return None;
+    }
+    let elapsed = u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0).max(1);
+    let lasts = elapsed.saturating_mul(window).checked_div(added.saturating_mul(4)).unwrap_or(u64::MAX);
+    Some(now.after(Duration::from_millis(lasts)))
 }
 
 #[cfg(test)]
@@ -111,8 +122,20 @@ mod tests {
 
     #[test]
     fn half_a_window_of_others_may_have_pushed_a_token_out() {
-        assert!(!may_have_forgotten(2_000, 999));
-        assert!(may_have_forgotten(2_000, 1_000));
-        assert!(may_have_forgotten(0, 0));
+        let remembered = |window, added| remembered_until(window, added, ServerTime(0), ServerTime(10));
+        assert!(remembered(2_000, 999).is_some());
+        assert_eq!(remembered(2_000, 1_000), None);
+        assert_eq!(remembered(0, 0), None);
+    }
+
+    #[test]
+    fn what_is_sent_again_lands_before_others_fill_the_other_half_twice_as_fast() {
+        // 100 in 10 s: 20 a second fill 500 in 25 s.
+        let until = remembered_until(1_000, 100, ServerTime(5_000), ServerTime(15_000));
+        assert_eq!(until, Some(ServerTime(40_000)));
+        let endless = Some(ServerTime(i64::MAX));
+        assert_eq!(remembered_until(1_000, 0, ServerTime(5_000), ServerTime(15_000)), endless);
+        // The clock was set back since.
+        assert_eq!(remembered_until(1_000, 100, ServerTime(5_000), ServerTime(0)), Some(ServerTime(2)));
     }
 }

@@ -94,6 +94,8 @@ pub enum Event {
     Isolate(Who, u64, Claim, TableId),
     /// The server is asked whether a claim can be superseded; nobody inserts it after this, by its clock.
     Survey(Who, u64, Claim, ServerTime),
+    /// A table is asked whether it still knows the token of an insert that is to go again.
+    AskWindow(Sender, Insert),
     /// An insert reaches the server.
     Insert(Sender, Insert),
     /// The next part of a running insert lands.

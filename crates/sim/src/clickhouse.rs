@@ -4,7 +4,7 @@
 //! the other, a window forgets the oldest entry first, a deadline is compared in whole seconds by the server's clock.
 //! Knows nothing of Kafka; who may insert what is not its business.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use pumphouse_core::claim::{BatchId, Claim};
@@ -35,6 +35,8 @@ pub struct Insert {
     pub table: u8,
     /// In whole seconds by the server's clock.
     pub deadline: i64,
+    /// Entries that its table's window had taken when the table was asked for it, or else when it was sent.
+    pub entered: u64,
 }
 
 /// An insert that is being carried out.
@@ -72,6 +74,8 @@ pub struct Store {
     cells: Vec<Vec<Cell>>,
     /// Oldest first: batch, table partition, and when it was entered.
     tokens: VecDeque<(BatchId, u8, u64)>,
+    /// All entries there ever were.
+    entered: u64,
     slots: u8,
 }
 
@@ -124,7 +128,7 @@ pub enum Landed {
 impl Store {
     fn new(logs: &[Log], slots: u8) -> Self {
         let cells = logs.iter().map(|log| vec![Cell::default(); log.records.len()]).collect();
-        Self { cells, tokens: VecDeque::new(), slots }
+        Self { cells, tokens: VecDeque::new(), entered: 0, slots }
     }
 
     /// What is there of a record.
@@ -161,6 +165,7 @@ impl Store {
 
     fn remember(&mut self, batch: BatchId, slot: u8, now: u64, window: Window) {
         self.tokens.push_back((batch, slot, now));
+        self.entered += 1;
         while self.tokens.len() > window.entries {
             self.tokens.pop_front();
         }
@@ -256,6 +261,24 @@ impl ClickHouse {
             let mut offsets = range.from.0..range.to.0;
             offsets.any(|offset| tables.clone().any(|t| self.holds(t, (partition.0, offset), times)))
         })
+    }
+
+    /// How many pairs of table partition and batch time a table holds that came after `since`.
+    #[must_use]
+    pub fn added_since(&self, logs: &[Log], table: u8, since: ServerTime) -> u64 {
+        let store = &self.tables[usize::from(table)].rows;
+        let mut pairs = BTreeSet::new();
+        for (cells, log) in store.cells.iter().zip(logs) {
+            let there = cells.iter().enumerate().filter(|(_, cell)| cell.rows > 0 && cell.at > since.0);
+            pairs.extend(there.map(|(offset, cell)| (log.at(offset as u64).slot % store.slots, cell.at)));
+        }
+        pairs.len() as u64
+    }
+
+    /// All entries that a table's window ever took.
+    #[must_use]
+    pub fn entered(&self, table: u8) -> u64 {
+        self.tables[usize::from(table)].rows.entered
     }
 
     /// Whether anything of this batch is being carried out.

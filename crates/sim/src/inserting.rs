@@ -9,6 +9,7 @@ use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{Input, OrderId, Survey, TableId};
 use pumphouse_core::verdict::Refusal;
+use pumphouse_core::window::remembered_until;
 
 use crate::agenda::{Event, Sender, Who};
 use crate::clickhouse::{Insert, Landed, Query, Target};
@@ -28,9 +29,43 @@ enum Answer {
 }
 
 impl World {
+    /// Whether the table still knows the token of an insert in doubt, and for how long at least.
+    pub(crate) fn ask_window(&mut self, sender: Sender, mut insert: Insert) {
+        let (batch, table, since) = (insert.payload.id, insert.table, insert.payload.claimed_at);
+        let added = self.server.added_since(&self.logs, table, since);
+        let (window, now) = (self.setup.window.entries as u64, self.server.time(self.now));
+        let note = match remembered_until(window, added, since, now) {
+            _ if !self.server.is_up => {
+                Note::Inserted(sender, Input::InsertRefused(batch, TableId(table), Refusal::NotSent))
+            }
+            None => {
+                self.given_up += 1;
+                Note::Inserted(sender, Input::TokenForgotten(batch))
+            }
+            Some(until) => {
+                insert.deadline = insert.deadline.min(until.0.div_euclid(1000));
+                insert.entered = self.server.entered(table);
+                Note::SendInsert(sender, insert)
+            }
+        };
+        let delay = self.chance.latency();
+        self.tell_after(delay, sender.who, note);
+    }
+
+    /// Whether more came into its table while an insert travelled and ran than the protocol assumes: half a window, less
+    /// what was claimed before it and lands with it. Such an insert is lost on its way.
+    fn lives_too_long(&self, insert: &Insert) -> bool {
+        let others = self.members.len() * usize::from(self.setup.shape.slots);
+        let most = (self.setup.window.entries / 2).saturating_sub(others) as u64;
+        self.server.entered(insert.table) - insert.entered > most
+    }
+
     pub(crate) fn insert_arrives(&mut self, sender: Sender, insert: Insert) {
         if self.server.is_up && self.chance.strikes(Fault::ServerKilled) {
             self.kill_server();
+        }
+        if self.lives_too_long(&insert) {
+            return;
         }
         let Some(refused) = self.refusal(&insert) else {
             let until = self.now + self.setup.insert_timeout;
@@ -78,13 +113,15 @@ impl World {
         let now = self.now;
         let Some(query) = self.server.query(number) else { return };
         let insert = query.insert.clone();
-        let throws = query.left.front().is_some_and(|(target, _)| *target == Target::View);
-        if now > query.until || (throws && self.chance.strikes(Fault::ViewThrows)) {
+        let (until, throws) =
+            (query.until, query.left.front().is_some_and(|(target, _)| *target == Target::View));
+        let too_long = self.lives_too_long(&insert);
+        if now > until || too_long || (throws && self.chance.strikes(Fault::ViewThrows)) {
             let what = words::insert(&insert);
             self.trace.line(now, "clickhouse", format_args!("{what}: broken off in the middle"));
             return self.finish(number, Answer::Unknown);
         }
-        if let Some(part) = query.left.pop_front() {
+        if let Some(part) = self.server.query(number).and_then(|query| query.left.pop_front()) {
             let landed = self.server.land(now, &self.logs, &insert, part);
             let what = words::insert(&insert);
             self.trace.line(now, "clickhouse", format_args!("{what} {}", words::landed(part, &landed)));

@@ -137,6 +137,7 @@ impl World {
     ) {
         if self.members[index].pump.awaits_rows(&claim) {
             self.members[index].payloads.insert(claim.id, payload);
+            self.members[index].in_doubt.insert(claim.id);
             self.step(index, Input::Rebuilt { claim, filled, deleted });
         }
     }
@@ -410,7 +411,11 @@ impl World {
             return;
         }
         let Some((batch, table)) = member.outstanding.remove(&sender.key) else { return };
-        self.step(index, input.unwrap_or(Input::InsertUnknown(batch, table)));
+        let input = input.unwrap_or(Input::InsertUnknown(batch, table));
+        if matches!(input, Input::InsertUnknown(..) | Input::InsertSuspect(..)) {
+            member.in_doubt.insert(batch);
+        }
+        self.step(index, input);
     }
 
     /// After a failure in a partition's queue the ends of the log tell what is missing.

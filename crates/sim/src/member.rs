@@ -87,6 +87,8 @@ pub struct Member {
     pub open: BTreeMap<Partition, Vec<(u64, u8)>>,
     /// Sealed batches.
     pub payloads: BTreeMap<BatchId, Rc<Payload>>,
+    /// Those of them that may have been sent without an answer, by whomever.
+    pub in_doubt: BTreeSet<BatchId>,
     /// The commit that waits for its answer, and until when.
     pub commit: Option<(CommitId, u64)>,
     /// Inserts that wait for their answer.
@@ -130,6 +132,7 @@ impl Member {
             owned: BTreeSet::new(),
             open: BTreeMap::new(),
             payloads: BTreeMap::new(),
+            in_doubt: BTreeSet::new(),
             commit: None,
             outstanding: BTreeMap::new(),
             last_key: 0,

@@ -79,6 +79,7 @@ impl World {
             }
             Effect::Forget(batch, outcome) => {
                 self.members[index].payloads.remove(&batch);
+                self.members[index].in_doubt.remove(&batch);
                 if outcome != Outcome::Settled {
                     self.recovered += 1;
                 }
@@ -145,13 +146,17 @@ impl World {
         let sender = Sender { who, epoch, key };
         let bit = 1u8 << table.0;
         let any = payload.records.iter().any(|(.., targets)| targets & bit != 0);
+        let asks = member.in_doubt.contains(&claim.id) && self.setup.lineage;
         let delay = self.chance.between(0, 3);
-        let note = if any {
-            Note::SendInsert(sender, Insert { payload, table: table.0, deadline })
-        } else {
-            Note::Inserted(sender, Input::Inserted(claim.id, table))
-        };
-        self.tell_after(delay, who, note);
+        if !any {
+            return self.tell_after(delay, who, Note::Inserted(sender, Input::Inserted(claim.id, table)));
+        }
+        let insert = Insert { payload, table: table.0, deadline, entered: self.server.entered(table.0) };
+        if asks {
+            let soon = self.chance.latency();
+            return self.agenda.put(self.now + soon, Event::AskWindow(sender, insert));
+        }
+        self.tell_after(delay, who, Note::SendInsert(sender, insert));
     }
 
     fn release(&mut self, index: usize, partitions: &BTreeSet<Partition>) {

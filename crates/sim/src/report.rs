@@ -21,6 +21,7 @@ pub(crate) struct Report {
     rows: u64,
     seconds: u64,
     late_refused: u64,
+    given_up: u64,
     recovered: u64,
     struck: Vec<u64>,
     halts: BTreeMap<&'static str, u64>,
@@ -34,6 +35,7 @@ impl Report {
         self.rows += history.rows;
         self.seconds += history.time / 1000;
         self.late_refused += history.late_refused;
+        self.given_up += history.given_up;
         self.recovered += history.recovered;
         self.strike(&history.struck);
         for (reason, count) in history.halts {
@@ -49,6 +51,7 @@ impl Report {
         self.rows += other.rows;
         self.seconds += other.seconds;
         self.late_refused += other.late_refused;
+        self.given_up += other.given_up;
         self.recovered += other.recovered;
         self.strike(&other.struck);
         for (reason, count) in other.halts {
@@ -77,8 +80,8 @@ impl Report {
             line(format_args!("  {reason:<28}{count:>12}"));
         }
         line(format_args!(
-            "{} claims recovered, {} inserts refused for their deadline",
-            self.recovered, self.late_refused
+            "{} claims recovered, {} inserts refused for their deadline, {} tokens given up in time",
+            self.recovered, self.late_refused, self.given_up
         ));
         line(format_args!(
             "{} histories, {} events, {} rows, {} simulated hours in {:.1} s: {:.0} histories a second",
@@ -112,7 +115,7 @@ impl Report {
             .collect();
         format!(
             "{{\"histories\": {}, \"events\": {}, \"rows\": {}, \"seconds\": {:.3}, \"per_second\": {:.0}, \
-             \"recovered\": {}, \"late_refused\": {}, \"faults\": {{{}}}, \"halts\": {{{}}}, \"failures\": [{}]}}\n",
+             \"recovered\": {}, \"late_refused\": {}, \"given_up\": {}, \"faults\": {{{}}}, \"halts\": {{{}}}, \"failures\": [{}]}}\n",
             self.histories,
             self.events,
             self.rows,
@@ -120,6 +123,7 @@ impl Report {
             per_second(self.histories, took),
             self.recovered,
             self.late_refused,
+            self.given_up,
             faults.join(", "),
             halts.join(", "),
             failures.join(", "),

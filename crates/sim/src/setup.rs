@@ -56,14 +56,23 @@ impl Setup {
         let safe_age =
             if chance.one_in(3) { chance.between(14_000, 40_000) } else { chance.between(60_000, 300_000) };
         let replicated = chance.one_in(2);
+        let members = chance.place(3) + 1;
+        let lineage = !chance.one_in(8);
+        // Without lineage nobody can ask whether a table still knows a token.
+        let entries = if lineage && chance.one_in(3) {
+            let each = usize::try_from(chance.between(4, 12)).expect("few");
+            members * usize::from(slots) * each
+        } else {
+            10_000
+        };
         let faults_until = chance.between(4_000, 60_000);
         Self {
-            members: chance.place(3) + 1,
+            members,
             partitions: chance.place(4) + 1,
             shape: Shape { targets, slots, records: chance.between(6, 40) },
-            lineage: !chance.one_in(8),
+            lineage,
             with_view: chance.one_in(2),
-            window: Window { entries: 10_000, age: replicated.then_some(safe_age * 2) },
+            window: Window { entries, age: replicated.then_some(safe_age * 2) },
             gaps: if chance.one_in(6) { GapPolicy::Halt } else { GapPolicy::Report },
             steady: chance.one_in(2),
             rows: chance.between(1, 8),

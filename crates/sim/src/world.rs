@@ -49,6 +49,8 @@ pub struct History {
     pub recovered: u64,
     /// Inserts that the server refused for their deadline.
     pub late_refused: u64,
+    /// Tokens that were given up before their table forgot them.
+    pub given_up: u64,
     /// Rows in all tables at the end.
     pub rows: u64,
     /// What happened, if it was to be kept.
@@ -80,6 +82,8 @@ pub struct World {
     pub(crate) queries: BTreeMap<u64, crate::agenda::Sender>,
     /// Inserts that the server refused for their deadline.
     pub(crate) late_refused: u64,
+    /// Tokens that were given up before their table forgot them.
+    pub(crate) given_up: u64,
     /// Claims that somebody else's life had left.
     pub(crate) recovered: u64,
     /// Batches of which more rows are refused than a claim names.
@@ -111,6 +115,7 @@ pub fn history(seed: u64, traced: bool) -> History {
         halts: world.halts,
         recovered: world.recovered,
         late_refused: world.late_refused,
+        given_up: world.given_up,
         rows,
         trace: world.trace.into_text(),
     }
@@ -144,6 +149,7 @@ impl World {
             undo: Vec::new(),
             queries: BTreeMap::new(),
             late_refused: 0,
+            given_up: 0,
             recovered: 0,
             too_many: BTreeSet::new(),
             gap_tokens: BTreeSet::new(),
@@ -165,7 +171,8 @@ impl World {
         self.run_until(self.setup.faults_until, false);
         self.heal();
         // A refused row that is in doubt is superseded as often as a claim can be, until a person is called: by each lane in turn.
-        let in_doubt = self.chance.struck(Fault::RowRefused) > 0 && !self.setup.steady;
+        let proves_little = !self.setup.steady || self.setup.with_view;
+        let in_doubt = self.chance.struck(Fault::RowRefused) > 0 && proves_little;
         let lanes = self.members.len() as u64;
         let times = if in_doubt { lanes * (SUPERSEDES_MAX as u64 + 2) } else { 2 };
         let within = ARRIVES_WITHIN + times * (self.setup.safe_age + SUPERSEDED_AFTER);
@@ -230,6 +237,7 @@ impl World {
             Event::Probe(who, epoch, claim) => self.probe(who, epoch, claim),
             Event::Isolate(who, epoch, claim, table) => self.isolate((who, epoch), &claim, table),
             Event::Survey(who, epoch, claim, over_at) => self.survey((who, epoch), claim, over_at),
+            Event::AskWindow(sender, insert) => self.ask_window(sender, insert),
             Event::Insert(sender, insert) => self.insert_arrives(sender, insert),
             Event::Land(query) => self.land(query),
             Event::ServerUp => self.server_up(),

@@ -87,3 +87,10 @@ fn a_partition_past_the_claim_at_hand_is_read_on() {
 fn a_search_that_outlives_its_ownership_leads_to_nothing() {
     holds(60_001_963);
 }
+
+/// A batch whose answer was lost went again after some seconds without a question, while another process had made the
+/// table forget its token.
+#[test]
+fn a_batch_in_doubt_goes_again_only_while_its_token_is_remembered() {
+    holds(94_604);
+}

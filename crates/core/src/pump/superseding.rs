@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Effect, Maker, Outcome, Pump, Purpose, Survey, TableId, Work};
-use crate::claim::{BatchId, Claim, Excluded, SUPERSEDES_MAX, Superseded};
+use crate::claim::{BatchId, Claim, SUPERSEDES_MAX, Superseded};
 use crate::lane::Stage;
 use crate::moment::Moment;
 use crate::verdict::Halt;
@@ -38,7 +38,9 @@ impl Pump {
             return;
         }
         if self.is_untouched() {
-            return self.reclaim(claim.excluded, moment, out);
+            out.push(Effect::Forget(claim.id, Outcome::Reclaimed));
+            let supersedes = claim.supersedes.clone();
+            return self.replace(&claim, supersedes, moment, out);
         }
         self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
     }
@@ -54,25 +56,12 @@ impl Pump {
 
     /// Whether nothing of a batch can have landed by anybody: no insert of it is under way or was in doubt, and no
     /// other lane ever owned a partition of it.
-    pub(super) fn is_untouched(&self) -> bool {
+    fn is_untouched(&self) -> bool {
         let Work::Inserting(in_flight) = &self.work else { return false };
         let pending = &in_flight.pending;
         pending.len() == usize::from(self.policy.tables)
             && pending.values().all(|attempt| !attempt.is_sent && !attempt.in_doubt)
             && self.is_lone()
-    }
-
-    /// Claims the batch at hand again, without the rows of `excluded`: same ranges, new identity and time. Only for
-    /// a batch that [`Self::is_untouched`].
-    pub(super) fn reclaim(&mut self, excluded: BTreeSet<Excluded>, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &self.work else {
-            unreachable!("only what is inserted is claimed again")
-        };
-        assert!(self.is_untouched(), "{} may have landed", in_flight.claim.id);
-        let claim = Claim { excluded, ..in_flight.claim.clone() };
-        out.push(Effect::Forget(claim.id, Outcome::Reclaimed));
-        let supersedes = claim.supersedes.clone();
-        self.replace(&claim, supersedes, moment, out);
     }
 
     /// Begins to supersede `claim`; halts with `otherwise` where the tables can't tell what they hold of it.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::ClickHouse;
 use crate::decode;
-use crate::drive::process;
+use crate::drive::ready;
 use crate::fault::Exit;
 use crate::sink::tables::{self, Columns, Declared};
 use crate::telemetry;
@@ -55,7 +55,7 @@ impl Apply {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Create };
         let applied = runtime.block_on(async {
-            let client = process::reach(&settings).await?;
+            let client = ready::reach_at_start(&settings.clickhouse).await?;
             let declared = tables::declared(&settings, decode::table_columns, &decode::dead_letter_columns());
             let mut say = |line: &str| {
                 if !self.json {

@@ -17,7 +17,7 @@ use crate::audit::report::Report;
 use crate::audit::{Asked, Ground, Progress, Said, repair};
 use crate::config::Settings;
 use crate::config::settings::Stream;
-use crate::drive::process;
+use crate::drive::ready;
 use crate::fault::{Code, Exit};
 use crate::replay::{LETTERS_MAX, inspect_log};
 use crate::telemetry;
@@ -82,7 +82,7 @@ impl Audit {
         telemetry::init(settings.process.log)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let client = process::reach(&settings).await?;
+            let client = ready::reach_now(&settings.clickhouse).await?;
             let meant = |stream: &&Stream| self.stream.as_ref().is_none_or(|name| *name == stream.name);
             let (mut exit, mut told) = (Exit::Fine, Vec::new());
             for stream in settings.streams.values().filter(meant) {

@@ -108,7 +108,7 @@ impl From<Fault> for Stop {
 
 async fn start(settings: Arc<Settings>, times: Times) -> Result<Exit, Stop> {
     tracing::info!(revision = settings.revision, streams = settings.streams.len(), "{}", event::STARTING);
-    let client = process::reach(&settings).await?;
+    let client = ready::reach_at_start(&settings.clickhouse).await?;
     let mut streams = Vec::new();
     let mut refused = Vec::new();
     for stream in settings.streams.values() {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::configuration::{ConfigurationFile, read_or_say};
 use crate::config::settings::{Settings, Table};
-use crate::drive::process;
+use crate::drive::ready;
 use crate::fault::Exit;
 use crate::sink::table_settings::{self, Change, Changed, Owner, Standing, What};
 use crate::telemetry;
@@ -69,7 +69,7 @@ impl TableSettings {
         telemetry::init(settings.process.log)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let lines = runtime.block_on(async {
-            let client = process::reach(&settings).await?;
+            let client = ready::reach_now(&settings.clickhouse).await?;
             match &self {
                 Self::Show(_) => show(&settings, &client).await,
                 Self::Revert(_) => revert(&settings, &client).await,

@@ -51,8 +51,8 @@ const CLICKHOUSE: &[Key] = &[
         .example("10s"),
     Key::new("start_retries", Kind::Number(1, 1_000_000), Is("30"))
         .doc(
-            "Attempts to reach a server at start, before the process gives up with exit code 69. \
-             After the first success it waits without limit.",
+            "Attempts to reach a server at start of `run` and `apply`, before the process gives up with \
+             exit code 69. After the first success `run` waits without limit. Other commands ask three times.",
         )
         .example("30"),
     Key::new("start_retry_every", Kind::Duration(10, 10 * MINUTE), Is("2s"))

@@ -115,11 +115,23 @@ pub(super) fn read(text: &str) -> Result<Node, NotYaml> {
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| NotYaml {
             place: Place { line: error.marker().line().max(1), column: error.marker().col() + 1, width: 0 },
-            what: format!("not YAML: {}", error.info()),
+            what: format!("not YAML: {}{}", error.info(), remedy(error.info())),
         })?;
         tree.take(event, Place::of(span))?;
     }
     Ok(tree.root.unwrap_or(Node { place: Place::START, said: Said::Nothing }))
+}
+
+/// What most likely mends what the parser says; nothing where it says something else.
+fn remedy(info: &str) -> &'static str {
+    const REMEDIES: &[(&str, &str)] = &[
+        ("tabs", "; indent with spaces"),
+        ("mapping values", "; put a value that has `: ` in it into quotes, each key on a line of its own"),
+        ("quoted scalar", "; a quote is not closed here or above"),
+        ("flow sequence", "; a `[` is not closed here or above"),
+        ("flow mapping", "; a `{` is not closed here or above"),
+    ];
+    REMEDIES.iter().find(|(says, _)| info.contains(says)).map_or("", |(_, remedy)| remedy)
 }
 
 /// The tree as far as it was read.
@@ -296,5 +308,17 @@ mod tests {
             error("a: \"b\n").starts_with("2:1: not YAML:")
                 || error("a: \"b\n").starts_with("1:4: not YAML:")
         );
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_told_with_what_mends_it() {
+        let mends = |text: &str| error(text).split("; ").nth(1).map(str::to_owned);
+        assert_eq!(mends("a:\n\tb: c\n").as_deref(), Some("indent with spaces"));
+        let colon = "put a value that has `: ` in it into quotes, each key on a line of its own";
+        assert_eq!(mends("a: b: c\n").as_deref(), Some(colon));
+        let open = |what: &str| Some(format!("a {what} is not closed here or above"));
+        assert_eq!(mends("a: [b, c\n"), open("`[`"));
+        assert_eq!(mends("a: {b: c\n"), open("`{`"));
+        assert_eq!(mends("a: \"b\nc: d\n"), open("quote"));
     }
 }

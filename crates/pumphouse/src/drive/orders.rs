@@ -341,7 +341,6 @@ fn rebuilt(
     let filled = Filled { rows: (open.rows() + open.dead_letters()) as u64, bytes: open.bytes() as u64 };
     let sealed = open.seal(claim.claimed_at.0);
     let mut payload = shared.payload(sealed, times);
-    payload.is_found = true;
     payload.left = (*ranges != claim.ranges).then(|| ranges.clone());
     if !claim.supersedes.is_empty() {
         let sink = &shared.sink;

@@ -374,13 +374,3 @@ fn keep_reporting(
         }
     });
 }
-
-/// The servers and tables that `run` needs, checked.
-///
-/// # Errors
-/// The fault that keeps the process from starting.
-pub async fn reach(settings: &Settings) -> Result<Client, Fault> {
-    let client = ready::client(&settings.clickhouse)?;
-    ready::clickhouse(&client, &settings.clickhouse).await?;
-    Ok(client)
-}

@@ -12,6 +12,34 @@ use crate::fault::{Code, Fault};
 use crate::source::kafka::{lookup, properties};
 use crate::telemetry;
 
+/// How often a server is asked before it counts as away, and how long the pauses are.
+#[derive(Clone, Copy)]
+struct Patience {
+    attempts: u32,
+    every: Duration,
+}
+
+impl Patience {
+    /// As `clickhouse.start_*` say.
+    fn at_start(clickhouse: &ClickHouse) -> Self {
+        Self { attempts: clickhouse.start_retries.get(), every: clickhouse.start_retry_every }
+    }
+
+    /// Three attempts a second apart, or fewer where the configuration says so.
+    fn of_a_person(clickhouse: &ClickHouse) -> Self {
+        let at_start = Self::at_start(clickhouse);
+        Self { attempts: at_start.attempts.min(3), every: at_start.every.min(Duration::from_secs(1)) }
+    }
+
+    fn spent(self) -> String {
+        let seconds = (self.every * (self.attempts - 1)).as_secs_f64();
+        match self.attempts {
+            1 => "no answer".to_owned(),
+            of => format!("no answer after {of} attempts over {seconds:.0} s"),
+        }
+    }
+}
+
 /// The wire's name for the configured compression.
 #[must_use]
 pub fn compression(said: Compression) -> arrow_stream::Compression {
@@ -38,15 +66,30 @@ pub fn client(clickhouse: &ClickHouse) -> Result<Client, Fault> {
         .map_err(|error| Fault::new(Code::ClickHouseUnreachable, "clickhouse.url", error.to_string()))
 }
 
-/// Waits for ClickHouse as long as the configuration says; each attempt is logged.
+/// A client for ClickHouse, which has answered to a process that may have been started before it: as often as
+/// `clickhouse.start_*` say it is asked.
 ///
 /// # Errors
 /// PH-0010 when the last attempt failed.
-pub async fn clickhouse(client: &Client, clickhouse: &ClickHouse) -> Result<(), Fault> {
+pub async fn reach_at_start(clickhouse: &ClickHouse) -> Result<Client, Fault> {
+    reach(clickhouse, Patience::at_start(clickhouse)).await
+}
+
+/// The same for a command that somebody waits for: a server that is away is told within seconds.
+///
+/// # Errors
+/// PH-0010 when the third attempt failed.
+pub async fn reach_now(clickhouse: &ClickHouse) -> Result<Client, Fault> {
+    reach(clickhouse, Patience::of_a_person(clickhouse)).await
+}
+
+async fn reach(clickhouse: &ClickHouse, patience: Patience) -> Result<Client, Fault> {
+    let client = client(clickhouse)?;
     let server = format!("ClickHouse at {}", client.url(0));
     let answered =
-        retried(&server, clickhouse, || async { client.select_one().await.map_err(|e| e.to_string()) });
-    answered.await.map_err(|error| Fault::new(Code::ClickHouseUnreachable, server, error))
+        retried(&server, patience, || async { client.select_one().await.map_err(|e| e.to_string()) });
+    answered.await.map_err(|error| Fault::new(Code::ClickHouseUnreachable, server, error))?;
+    Ok(client)
 }
 
 /// Waits for Kafka and the stream's topics; returns the number of partitions of the one that it reads.
@@ -70,7 +113,7 @@ async fn topic(settings: &Settings, stream: &Stream, topic: &str) -> Result<usiz
     let created = config.create::<BaseConsumer>();
     let consumer = created.map_err(|error| Fault::new(Code::KafkaRefuses, &server, error.to_string()))?;
     let consumer = std::sync::Arc::new(consumer);
-    let asked = retried(&server, &settings.clickhouse, || {
+    let asked = retried(&server, Patience::at_start(&settings.clickhouse), || {
         let (consumer, topic) = (std::sync::Arc::clone(&consumer), topic.to_owned());
         async move {
             let count = move || match lookup::partition_count(&consumer, &topic) {
@@ -88,12 +131,12 @@ async fn topic(settings: &Settings, stream: &Stream, topic: &str) -> Result<usiz
     })
 }
 
-/// Asks until there is an answer, as often and with such pauses as `clickhouse.start_*` say for every server.
-async fn retried<T, F>(server: &str, limits: &ClickHouse, mut ask: impl FnMut() -> F) -> Result<T, String>
+/// Asks until there is an answer or `patience` is spent.
+async fn retried<T, F>(server: &str, patience: Patience, mut ask: impl FnMut() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, String>>,
 {
-    let of = limits.start_retries.get();
+    let of = patience.attempts;
     let mut last = String::new();
     for attempt in 1..=of {
         match ask().await {
@@ -104,15 +147,8 @@ where
             }
         }
         if attempt < of {
-            tokio::time::sleep(limits.start_retry_every).await;
+            tokio::time::sleep(patience.every).await;
         }
     }
-    Err(format!(
-        "no answer after {of} attempts over {} s: {last}",
-        seconds(limits.start_retry_every * (of - 1))
-    ))
-}
-
-fn seconds(span: Duration) -> u64 {
-    span.as_secs()
+    Err(format!("{}: {last}", patience.spent()))
 }

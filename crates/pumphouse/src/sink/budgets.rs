@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pumphouse_clickhouse::client::{Client, QueryError};
 use pumphouse_clickhouse::quote;
 use pumphouse_core::claim::{BatchId, Claim};
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::window::{self, Budget};
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -74,27 +75,33 @@ impl Budgets {
     }
 }
 
-/// Whether so many batches came into the table since `claim` was made that its token may be forgotten; `false` where the
-/// table can't tell. Parts that were not written since then hold none of them.
+/// Until when an insert of `claim` may be sent again under its token, after all that came into the table since the claim
+/// was made; `None` where the token may be forgotten. For ever where the table can't tell. Parts that were not written since
+/// then hold none of what came.
 ///
 /// # Errors
 /// When the table can't be asked now.
-pub async fn may_have_forgotten(client: &Client, target: &Target, claim: &Claim) -> Result<bool, QueryError> {
+pub async fn remembered_until(
+    client: &Client,
+    target: &Target,
+    claim: &Claim,
+) -> Result<Option<ServerTime>, QueryError> {
     #[derive(Deserialize)]
     struct Added {
         added: u64,
+        now: i64,
     }
-    let Some(lineage) = &target.lineage else { return Ok(false) };
+    let Some(lineage) = &target.lineage else { return Ok(Some(ServerTime(i64::MAX))) };
     let since = format!("fromUnixTimestamp64Milli({})", claim.claimed_at.0);
     let sql = format!(
-        "SELECT uniqExact(_partition_id, {time}) AS added FROM {table} WHERE {time} > {since} AND _part IN \
-         (SELECT name FROM system.parts WHERE database = {database} AND table = {name} AND active \
-         AND modification_time >= toDateTime({since}) - 60)",
+        "SELECT uniqExact(_partition_id, {time}) AS added, toUnixTimestamp64Milli(now64(3)) AS now FROM {table} \
+         WHERE {time} > {since} AND _part IN (SELECT name FROM system.parts WHERE database = {database} \
+         AND table = {name} AND active AND modification_time >= toDateTime({since}) - 60)",
         time = quote::name(&lineage.claimed_at),
         table = quote::table(&target.database, &target.table),
         database = quote::text(&target.database),
         name = quote::text(&target.table),
     );
-    let added = client.query(&sql).row::<Added>().await?.added;
-    Ok(window::may_have_forgotten(target.window, added))
+    let Added { added, now } = client.query(&sql).row::<Added>().await?;
+    Ok(window::remembered_until(target.window, added, claim.claimed_at, ServerTime(now)))
 }

@@ -25,8 +25,6 @@ use crate::drive::crash::{self, Point};
 use crate::fault::{Code, Fault};
 use crate::telemetry::event;
 
-/// From this attempt on, a few seconds after the first, a table is asked whether it still knows the token.
-const ASKING_ATTEMPT: u32 = 5;
 /// Attempts between two loud lines about a view that throws: about four minutes.
 const LOUD_EVERY: u32 = 30;
 
@@ -89,16 +87,17 @@ impl Sink {
                 return Input::InsertRefused(batch, table, Refusal::Block);
             }
         };
-        if let Some(instead) = self.held_back(target, order, payload).await {
-            return instead;
-        }
+        let deadline = match self.deadline(target, order, payload).await {
+            Ok(deadline) => deadline,
+            Err(instead) => return instead,
+        };
         let server = payload.in_doubt_at().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
             database: &target.database,
             table: &target.table,
             columns: &target.columns,
             token: &token(batch, &target.name()),
-            deadline_unix_seconds: order.deadline.0.div_euclid(1000),
+            deadline_unix_seconds: deadline.0.div_euclid(1000),
             timeout: self.timeout,
             body,
             query_id: Some(&format!("ph-{batch}-{}-{}-{:08x}", table.0, order.attempt, fastrand::u32(..))),
@@ -111,7 +110,7 @@ impl Sink {
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
         match answer {
-            InsertAnswer::Done if payload.in_doubt.load(Ordering::Relaxed) => {
+            InsertAnswer::Done if payload.is_in_doubt() => {
                 let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
                 let there = payload.order_of_what_is_left(order);
                 let order = there.as_ref().unwrap_or(order);
@@ -143,29 +142,33 @@ impl Sink {
         self.budgets.iter().for_each(|budgets| budgets.end(&target.name(), batch));
     }
 
-    /// What is answered instead of sending: the window has no room for it now, or may have forgotten its token.
-    async fn held_back(&self, target: &Target, order: &Order, payload: &Payload) -> Option<Input> {
+    /// Until when the insert may land; or, where it is not sent because the window has no room for it now, or may have
+    /// forgotten its token, what is answered instead.
+    async fn deadline(&self, target: &Target, order: &Order, payload: &Payload) -> Result<ServerTime, Input> {
         let (batch, table, name) = (order.claim.id, order.table, target.name());
-        let budgets = self.budgets.as_ref()?;
+        let Some(budgets) = &self.budgets else { return Ok(order.deadline) };
         let not_sent = Input::InsertRefused(batch, table, Refusal::NotSent);
-        if payload.is_found || order.attempt >= ASKING_ATTEMPT {
-            match budgets::may_have_forgotten(&self.client, target, &order.claim).await {
-                Ok(false) => {}
-                Ok(true) => {
+        let mut deadline = order.deadline;
+        if payload.is_in_doubt() {
+            match budgets::remembered_until(&self.client, target, &order.claim).await {
+                Ok(Some(until)) => deadline = deadline.min(until),
+                Ok(None) => {
                     let code = Code::TokenForgotten.number();
                     tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
-                    return Some(Input::TokenForgotten(batch));
+                    return Err(Input::TokenForgotten(batch));
                 }
                 Err(error) => {
                     tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");
-                    return Some(not_sent);
+                    return Err(not_sent);
                 }
             }
         }
-        let in_doubt = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await.err()?;
-        let code = Code::InsertWaits.number();
-        tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
-        Some(not_sent)
+        let begun = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await;
+        begun.map(|()| deadline).map_err(|in_doubt| {
+            let code = Code::InsertWaits.number();
+            tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
+            not_sent
+        })
     }
 
     /// The two crash points inside an insert: what was sent until then is really sent.

@@ -32,8 +32,6 @@ pub struct Payload {
     /// The tables' partition keys, and how many entries of its window each part takes at most.
     partition_keys: Vec<String>,
     entries: OnceLock<Vec<u64>>,
-    /// Whether an assignment found the batch's claim: its token may be old.
-    pub is_found: bool,
     compression: Compression,
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
     in_doubt_at: OnceLock<usize>,
@@ -88,7 +86,6 @@ impl Payload {
             bodies: OnceCell::new(),
             partition_keys: Vec::new(),
             entries: OnceLock::new(),
-            is_found: false,
             compression,
             in_doubt_at: OnceLock::new(),
             left: None,
@@ -114,6 +111,12 @@ impl Payload {
     pub fn leave_in_doubt(&self, server: usize) {
         self.in_doubt.store(true, Ordering::Relaxed);
         self.in_doubt_at.get_or_init(|| server);
+    }
+
+    /// Whether it may have been sent without an answer, by whomever: rows of it may be in a table.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// What the server lacked that failed an insert of it, although it may be done; none where it lacked nothing.

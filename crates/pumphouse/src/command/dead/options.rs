@@ -10,7 +10,7 @@ use pumphouse_clickhouse::client::Client;
 
 use crate::command::configuration::{ConfigurationFile, read_or_say};
 use crate::config::Settings;
-use crate::drive::process;
+use crate::drive::ready;
 use crate::fault::{Code, Exit};
 use crate::replay::filter::{Fate, Filter};
 use crate::telemetry;
@@ -75,7 +75,7 @@ pub(super) fn connected<F: Future<Output = anyhow::Result<Exit>>>(
     telemetry::init(settings.process.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = process::reach(&settings).await?;
+        let client = ready::reach_now(&settings.clickhouse).await?;
         work(settings, client).await
     })
 }

@@ -13,7 +13,7 @@ use crate::audit::Ground;
 use crate::audit::place::{self, Judged, JudgedRecord, Place, RowAt, Standing};
 use crate::command::configuration::{ConfigurationFile, read_or_say};
 use crate::command::dead::shown_time;
-use crate::drive::process;
+use crate::drive::ready;
 use crate::fault::Exit;
 use crate::telemetry;
 
@@ -34,7 +34,7 @@ pub(super) fn explain(
     telemetry::init(settings.process.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = process::reach(&settings).await?;
+        let client = ready::reach_now(&settings.clickhouse).await?;
         let ground = Ground::of(&settings, &client, stream).await?;
         let found = place::place(&ground, Partition(partition), Offset(offset)).await?;
         let Some(place) = found else {

@@ -66,18 +66,58 @@ fn an_old_batch_of_which_half_landed_is_superseded_by_the_other_half() {
     assert_eq!(rows(&pair, &world), EVENTS, "{}", second.log());
 }
 
+/// The first attempt lands and runs into its timeout; before the second, somebody else takes all entries of the window.
+#[test]
+fn a_batch_whose_token_others_pushed_out_before_its_first_retry_is_not_sent_again() {
+    let pair = Pair::own();
+    let (world, file) = ground_by(&pair, "pushed_out", ("n", "2s"));
+    let database = &world.database;
+    told(pair.clickhouse.query(&format!(
+        "ALTER TABLE {database}.events MODIFY SETTING non_replicated_deduplication_window = 1000"
+    )));
+    let mut pump = run(&world, &file);
+    pump.wait_for_line(&["partitions assigned", "partitions=[Partition("]);
+    for statement in [
+        format!("CREATE TABLE {database}.nowhere (slept UInt8) ENGINE = Null"),
+        format!(
+            "CREATE MATERIALIZED VIEW {database}.slow TO {database}.nowhere AS SELECT sleep(3) AS slept \
+             FROM {database}.events WHERE n < 4 LIMIT 1"
+        ),
+    ] {
+        told(pair.clickhouse.query(&statement));
+    }
+    produce(&world, 0..4);
+    wait_for_rows(&pair, &world, 4);
+    told(pair.clickhouse.query(&format!(
+        "INSERT INTO {database}.events (n, _partition, _offset, _ingested_at) \
+         SELECT 1000000 + number, 9, number, now64(3) FROM numbers(1500) SETTINGS max_partitions_per_insert_block = 0"
+    )));
+    pump.wait_for_line(&["PH-0026"]);
+    told(pair.clickhouse.query(&format!("DROP VIEW {database}.slow SYNC")));
+    pump.wait_for_line(&["PH-0054"]);
+    pump.wait_for_line(&["outcome=Superseded"]);
+    produce(&world, 4..8);
+    wait_for_rows(&pair, &world, 1508);
+    assert_eq!(pump.terminate(), Some(0), "{}", pump.log());
+    assert_eq!((rows(&pair, &world), distinct(&pair, &world)), (1508, 1508), "{}", pump.log());
+}
+
 fn ground(pair: &Pair, name: &str) -> (World, PathBuf) {
+    ground_by(pair, name, ("n % 2", "5s"))
+}
+
+fn ground_by(pair: &Pair, name: &str, (partition_by, insert_timeout): (&str, &str)) -> (World, PathBuf) {
     let world = pair.world(name, 1);
     let World { brokers, clickhouse_url, database, topic, group, .. } = &world;
     let yaml = format!(
-        "clickhouse: {{ url: \"{clickhouse_url}\", database: {database}, insert_timeout: 5s }}\n\
+        "clickhouse: {{ url: \"{clickhouse_url}\", database: {database}, insert_timeout: {insert_timeout} }}\n\
          kafka: {{ brokers: \"{brokers}\", group: {group}, properties: {{ {SHORT_SESSION} }} }}\n\
          process: {{ lanes: 1 }}\n\
          streams:\n  \
            events:\n    \
              from: {{ topic: {topic}, format: json }}\n    \
              columns: {{ n: UInt64 }}\n    \
-             table: {{ order_by: [n], partition_by: n % 2 }}\n    \
+             table: {{ order_by: [n], partition_by: {partition_by} }}\n    \
              batch: {{ freshness: 1s }}\n"
     );
     let file = world.write("pumphouse.yaml", &yaml);

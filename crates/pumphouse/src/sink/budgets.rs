@@ -75,15 +75,15 @@ impl Budgets {
     }
 }
 
-/// Until when an insert of `claim` may be sent again under its token, after all that came into the table since the claim
-/// was made; `None` where the token may be forgotten. For ever where the table can't tell. Parts that were not written since
-/// then hold none of what came.
+/// Until when an insert of `claim` may be sent again to a server under its token, after all that came into its table since
+/// the claim was made; `None` where the token may be forgotten. For ever where the table can't tell. Parts that were not
+/// written since then hold none of what came.
 ///
 /// # Errors
 /// When the table can't be asked now.
 pub async fn remembered_until(
     client: &Client,
-    target: &Target,
+    (target, server): (&Target, usize),
     claim: &Claim,
 ) -> Result<Option<ServerTime>, QueryError> {
     #[derive(Deserialize)]
@@ -102,6 +102,6 @@ pub async fn remembered_until(
         database = quote::text(&target.database),
         name = quote::text(&target.table),
     );
-    let Added { added, now } = client.query(&sql).row::<Added>().await?;
+    let Added { added, now } = client.query(&sql).at(server).row::<Added>().await?;
     Ok(window::remembered_until(target.window, added, claim.claimed_at, ServerTime(now)))
 }

@@ -87,11 +87,11 @@ impl Sink {
                 return Input::InsertRefused(batch, table, Refusal::Block);
             }
         };
-        let deadline = match self.deadline(target, order, payload).await {
+        let server = payload.in_doubt_at().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
+        let deadline = match self.deadline((target, server), order, payload).await {
             Ok(deadline) => deadline,
             Err(instead) => return instead,
         };
-        let server = payload.in_doubt_at().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let insert = Insert {
             database: &target.database,
             table: &target.table,
@@ -144,31 +144,35 @@ impl Sink {
 
     /// Until when the insert may land; or, where it is not sent because the window has no room for it now, or may have
     /// forgotten its token, what is answered instead.
-    async fn deadline(&self, target: &Target, order: &Order, payload: &Payload) -> Result<ServerTime, Input> {
+    async fn deadline(
+        &self,
+        (target, server): (&Target, usize),
+        order: &Order,
+        payload: &Payload,
+    ) -> Result<ServerTime, Input> {
         let (batch, table, name) = (order.claim.id, order.table, target.name());
         let Some(budgets) = &self.budgets else { return Ok(order.deadline) };
         let not_sent = Input::InsertRefused(batch, table, Refusal::NotSent);
-        let mut deadline = order.deadline;
-        if payload.is_in_doubt() {
-            match budgets::remembered_until(&self.client, target, &order.claim).await {
-                Ok(Some(until)) => deadline = deadline.min(until),
-                Ok(None) => {
-                    let code = Code::TokenForgotten.number();
-                    tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
-                    return Err(Input::TokenForgotten(batch));
-                }
-                Err(error) => {
-                    tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");
-                    return Err(not_sent);
-                }
-            }
-        }
-        let begun = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await;
-        begun.map(|()| deadline).map_err(|in_doubt| {
+        if let Err(in_doubt) = budgets.begin(target, batch, payload.entries(usize::from(table.0))).await {
             let code = Code::InsertWaits.number();
             tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
-            not_sent
-        })
+            return Err(not_sent);
+        }
+        if !payload.is_in_doubt() {
+            return Ok(order.deadline);
+        }
+        match budgets::remembered_until(&self.client, (target, server), &order.claim).await {
+            Ok(Some(until)) => Ok(order.deadline.min(until)),
+            Ok(None) => {
+                let code = Code::TokenForgotten.number();
+                tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
+                Err(Input::TokenForgotten(batch))
+            }
+            Err(error) => {
+                tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");
+                Err(not_sent)
+            }
+        }
     }
 
     /// The two crash points inside an insert: what was sent until then is really sent.

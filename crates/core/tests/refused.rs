@@ -208,11 +208,7 @@ fn a_batch_that_was_built_again_too_late_is_not_taken() {
 #[test]
 fn a_search_that_ends_after_the_first_partition_went_away_is_for_its_new_owner_to_act_on() {
     let there = Partition(1);
-    let too_many = || {
-        let proof = Proof { is_steady: true, before_writing: true };
-        Isolation::TooMany { rows: 4, proof }
-    };
-    for found in [rows(true), too_many(), Isolation::EveryRow, Isolation::NoRow] {
+    for found in [rows(true), too_many(4), Isolation::EveryRow, Isolation::NoRow] {
         let mut lane = Lane::new(GapPolicy::Report);
         lane.assigned(&[HERE, there]);
         let range = Range::new(Offset(0), Offset(2));
@@ -306,34 +302,50 @@ fn a_table_that_refuses_every_row_halts() {
     assert_eq!(halted, [Effect::Halt(Halt::EveryRow(batch, FIRST))]);
 }
 
+fn too_many(rows: u64) -> Isolation {
+    Isolation::TooMany { rows, proof: Proof { is_steady: true, before_writing: true } }
+}
+
 #[test]
 fn too_many_rows_take_the_claim_back_only_where_no_table_has_the_batch() {
-    let too_many = Isolation::TooMany { rows: 4, proof: Proof { is_steady: true, before_writing: true } };
     let (mut lane, batch) = Lane::inserting();
     lane.step(Input::Inserted(batch, SECOND));
     lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
-    let halted = lane.step(Input::Isolated(batch, FIRST, too_many.clone()));
+    let halted = lane.step(Input::Isolated(batch, FIRST, too_many(4)));
     assert_eq!(halted, [Effect::Halt(Halt::TooManyRows(batch, FIRST))]);
 
     let (mut lane, batch) = Lane::inserting();
     lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
     lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
-    let back = lane.step(Input::Isolated(batch, FIRST, too_many));
+    let back = lane.step(Input::Isolated(batch, FIRST, too_many(4)));
     let [Effect::Commit(id, entries)] = back.as_slice() else { panic!("{back:?}") };
     assert_eq!((entries[&HERE].0, &entries[&HERE].1.claim), (Offset(0), &None));
     let over = lane.step(Input::Committed(*id));
     assert!(over.contains(&Effect::Rejoin), "{over:?}");
     assert!(lane.pump.committed_offsets().collect::<BTreeSet<_>>().is_empty());
+}
 
-    assert_eq!(lane.pump.room(), 2, "half as many rows");
+#[test]
+fn batches_with_too_many_refused_rows_are_half_as_large_and_grow_again_by_twice_a_batch() {
+    let (mut lane, batch) = Lane::inserting();
+    lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
+    lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));
+    let back = commit(&lane.step(Input::Isolated(batch, FIRST, too_many(2))));
+    lane.step(Input::Committed(back));
     lane.assigned(&[HERE]);
-    let claimed = lane.fetch(0, 2);
-    lane.step(Input::Committed(commit(&claimed)));
-    let batch = lane.claim.as_ref().expect("a claim").id;
-    lane.step(Input::Inserted(batch, FIRST));
-    lane.step(Input::Inserted(batch, SECOND));
-    lane.step(Input::Inserted(batch, LETTERS));
-    assert_eq!(lane.pump.room(), 4, "a batch without refused rows, and the next is twice as large");
+    let mut from = 0;
+    for rows in [1, 2, 4] {
+        assert_eq!(lane.pump.room(), rows);
+        let claimed = lane.fetch(from, from + rows);
+        lane.step(Input::Committed(commit(&claimed)));
+        let batch = lane.claim.as_ref().expect("a claim").id;
+        lane.step(Input::Inserted(batch, FIRST));
+        lane.step(Input::Inserted(batch, SECOND));
+        let settled = commit(&lane.step(Input::Inserted(batch, LETTERS)));
+        lane.step(Input::Committed(settled));
+        from += rows;
+    }
+    assert_eq!(lane.pump.room(), 4, "as large as the policy says");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use pumphouse_core::moment::{Moment, ServerTime, Time};
 use pumphouse_core::offset::{Offset, Partition, Range};
 use pumphouse_core::pump::{CommitId, Effect, Input, Outcome, Policy, Pump, Survey, TableId};
 use pumphouse_core::valve::ValvePolicy;
-use pumphouse_core::verdict::Halt;
+use pumphouse_core::verdict::{Halt, Refusal};
 
 const HERE: Partition = Partition(0);
 const THERE: Partition = Partition(1);
@@ -176,8 +176,7 @@ fn a_lane_that_stops_leaves_the_claim_it_was_recovering_to_the_next_owner() {
 #[test]
 fn a_batch_that_was_refused_until_it_was_too_old_is_claimed_again_at_once() {
     let (mut pump, batch) = inserting();
-    let refused = pumphouse_core::verdict::Refusal::NotSent;
-    assert_eq!(pump.step(&at(5), Input::InsertRefused(batch, TABLE, refused)), []);
+    assert_eq!(pump.step(&at(5), Input::InsertRefused(batch, TABLE, Refusal::NotSent)), []);
     let again = pump.step(&at(HOUR), Input::Tick);
     let [Effect::Forget(forgotten, Outcome::Reclaimed), Effect::Commit(_, entries)] = &again[..] else {
         panic!("{again:?}")
@@ -185,4 +184,37 @@ fn a_batch_that_was_refused_until_it_was_too_old_is_claimed_again_at_once() {
     let next = entries[&HERE].1.claim.as_ref().expect("a claim");
     assert_eq!((*forgotten, next.ranges[&HERE], next.supersedes.len()), (batch, RANGE, 0));
     assert_ne!(next.id, batch);
+}
+
+/// A batch over two partitions that was refused, and one of the partitions went to another lane.
+fn half_given_away() -> (Pump, BatchId) {
+    let mut pump = pump();
+    pump.step(&at(2), Input::Assigned([(HERE, stored(origin())), (THERE, stored(origin()))].into()));
+    let range = Range::new(Offset(0), Offset(2));
+    let filled = Filled { rows: 2, bytes: 20 };
+    pump.step(&at(3), Input::Fetched { partition: HERE, range, filled });
+    let claimed = pump.step(&at(3), Input::Fetched { partition: THERE, range, filled });
+    let sent = pump.step(&at(4), Input::Committed(commit(&claimed)));
+    let [Effect::Insert { claim, .. }] = &sent[..] else { panic!("{sent:?}") };
+    let batch = claim.id;
+    pump.step(&at(5), Input::InsertRefused(batch, TABLE, Refusal::NotSent));
+    let until = Time(6);
+    assert_eq!(pump.step(&at(5), Input::Revoking { partitions: [THERE].into(), until }), []);
+    assert_eq!(pump.step(&at(6), Input::Tick), [Effect::Release([THERE].into())]);
+    (pump, batch)
+}
+
+#[test]
+fn a_batch_that_the_owner_of_another_partition_may_have_sent_is_not_claimed_again_at_once() {
+    for comes_back in [false, true] {
+        let (mut pump, batch) = half_given_away();
+        if comes_back {
+            pump.step(&at(7), Input::Assigned([(THERE, stored(origin()))].into()));
+        }
+        let given_up = pump.step(&at(HOUR), Input::Tick);
+        let [Effect::Forget(forgotten, Outcome::Superseded), Effect::Survey { .. }] = &given_up[..] else {
+            panic!("comes back: {comes_back}, {given_up:?}")
+        };
+        assert_eq!(*forgotten, batch);
+    }
 }

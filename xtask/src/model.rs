@@ -20,7 +20,7 @@ pub(crate) fn mutants(words: &[&str]) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(cargo);
     command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
     command.args(["mutants", "--jobs", "1", "--timeout", "120"]);
-    // Also where words say `--no-config`: who notices is not a matter of the file at hand.
+    // Here and not in the file: with `--no-config` the simulation would not be asked.
     command.args(["--test-package", "pumphouse-core", "--test-package", "pumphouse-sim"]);
     command.args(words).args(["--", "--tests"]);
     exit_code(&mut command)

@@ -118,11 +118,16 @@ mod tests {
         pump
     }
 
+    /// The number of the invariant that a pump breaks.
+    fn number(pump: &Pump) -> Option<&'static str> {
+        broken(pump).map(|name| &name[..2])
+    }
+
     /// Which invariant a pump breaks whose partition was changed behind its back.
     fn broken_by(change: impl Fn(&mut Owned)) -> Option<&'static str> {
         let mut pump = inserting();
         change(pump.owned.get_mut(&HERE).expect("owned"));
-        broken(&pump).map(|name| &name[..2])
+        number(&pump)
     }
 
     #[test]
@@ -146,18 +151,18 @@ mod tests {
 
         let mut unmarked = pump.clone();
         unmarked.owned.get_mut(&HERE).expect("owned").stage = Stage::Unmarked;
-        assert_eq!(broken(&unmarked).map(|name| &name[..2]), Some("I3"));
+        assert_eq!(number(&unmarked), Some("I3"));
 
         let mut recovering = pump.clone();
         recovering.owned.get_mut(&HERE).expect("owned").stage = Stage::Recovering(BatchId(5));
-        assert_eq!(broken(&recovering).map(|name| &name[..2]), Some("I3"));
+        assert_eq!(number(&recovering), Some("I3"));
 
         let mut idle = pump.clone();
         idle.work = Work::Idle;
-        assert_eq!(broken(&idle).map(|name| &name[..2]), Some("I3"));
+        assert_eq!(number(&idle), Some("I3"));
 
         let owned = pump.owned.get_mut(&HERE).expect("owned");
         owned.committed = Offset(3);
-        assert_eq!(broken(&pump).map(|name| &name[..2]), Some("I4"));
+        assert_eq!(number(&pump), Some("I4"));
     }
 }

@@ -1,4 +1,5 @@
-//! The window as a budget: how much a process may add to a table while one of its inserts there is in doubt.
+//! The window as a budget: how much a process may add to a table while one of its inserts there is in doubt, and until
+//! when such an insert may be sent again.
 //!
 //! ClickHouse remembers a number of tokens for a table, one for each insert and table partition that it touches. Whoever
 //! adds as many as it remembers makes it forget the token of an insert in doubt, whose retry would then double rows. So
@@ -62,12 +63,12 @@ impl Budget {
     }
 }
 
-/// Until when an insert may be sent again under the token of a claim that was made at `since`, if `added` others were
-/// counted at `now`; `None` where that token may be forgotten.
+/// Until when, by the server's clock, an insert may start again under the token of a claim made at `since`, if `added`
+/// entries of others were counted at `now`; `None` where that token may be forgotten. `window` and `added` in entries.
 ///
-/// Half a window of others is enough for that: what is counted does not hold those that were claimed earlier and land
-/// later. The other half is for those that come until the insert lands: it lasts so long, should they come twice as fast as
-/// they did so far.
+/// At half a window it counts as forgotten: entries that were claimed before `since` and landed after it are not in `added`.
+/// The other half is for those that come until the insert lands. It lasts `elapsed / added * window / 4`, should they come
+/// twice as fast as since the claim.
 #[must_use]
 pub fn remembered_until(window: u64, added: u64, since: ServerTime, now: ServerTime) -> Option<ServerTime> {
     if added.saturating_mul(2) >= window {

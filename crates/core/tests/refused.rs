@@ -326,7 +326,7 @@ fn too_many_rows_take_the_claim_back_only_where_no_table_has_the_batch() {
 }
 
 #[test]
-fn batches_with_too_many_refused_rows_are_half_as_large_and_grow_again_by_twice_a_batch() {
+fn after_too_many_refused_rows_batches_are_half_of_what_was_looked_at_and_double_up_to_the_policy() {
     let (mut lane, batch) = Lane::inserting();
     lane.step(Input::InsertRefused(batch, SECOND, Refusal::NotSent));
     lane.step(Input::InsertRefused(batch, FIRST, Refusal::Row));

@@ -142,7 +142,8 @@ fn what_is_told_of_another_batch_changes_nothing_of_a_recovery() {
 }
 
 #[test]
-fn a_claim_that_was_never_whole_is_dropped_under_any_shape_and_one_in_anothers_place_only_under_its_own() {
+fn a_claim_that_was_never_whole_is_dropped_but_one_in_anothers_place_is_superseded_again_under_its_own_shape_alone()
+ {
     let alone = claim(2, Vec::new());
     let dropped = recovering(&alone).step(&at(3), never_whole(&alone));
     let [Effect::Commit(_, entries)] = &dropped[..] else { panic!("{dropped:?}") };

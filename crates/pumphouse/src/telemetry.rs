@@ -50,6 +50,8 @@ pub mod event {
     pub const INSERT_RETRIED: &str = "insert retried";
     /// An insert waits: while another one is in doubt it could push that one's token out of the window.
     pub const INSERT_WAITS: &str = "insert waits for another one in doubt";
+    /// A batch in doubt is not sent again: its table may have forgotten the token.
+    pub const TOKEN_FORGOTTEN: &str = "token may be forgotten";
     /// A table refuses rows of a batch; what was found of them.
     pub const ROWS_REFUSED: &str = "rows refused";
     /// An insert that was in doubt is answered as done, and rows are missing: a killed server lost them.

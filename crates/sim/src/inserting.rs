@@ -52,8 +52,8 @@ impl World {
         self.tell_after(delay, sender.who, note);
     }
 
-    /// Whether more came into its table while an insert travelled and ran than the protocol assumes: half a window, less
-    /// what was claimed before it and lands with it. Such an insert is lost on its way.
+    /// Whether more came into its table while an insert travelled and ran than the protocol assumes (decision 0012): half a
+    /// window, less what was claimed before it and lands with it. Such an insert is lost or broken off.
     fn lives_too_long(&self, insert: &Insert) -> bool {
         let others = self.members.len() * usize::from(self.setup.shape.slots);
         let most = (self.setup.window.entries / 2).saturating_sub(others) as u64;
@@ -65,7 +65,8 @@ impl World {
             self.kill_server();
         }
         if self.lives_too_long(&insert) {
-            return;
+            let what = words::insert(&insert);
+            return self.trace.line(self.now, "network", format_args!("{what}: lost, too long under way"));
         }
         let Some(refused) = self.refusal(&insert) else {
             let until = self.now + self.setup.insert_timeout;

@@ -80,7 +80,7 @@ impl Report {
             line(format_args!("  {reason:<28}{count:>12}"));
         }
         line(format_args!(
-            "{} claims recovered, {} inserts refused for their deadline, {} tokens given up in time",
+            "{} claims recovered, {} inserts refused for their deadline, {} tokens given up",
             self.recovered, self.late_refused, self.given_up
         ));
         line(format_args!(
@@ -115,7 +115,8 @@ impl Report {
             .collect();
         format!(
             "{{\"histories\": {}, \"events\": {}, \"rows\": {}, \"seconds\": {:.3}, \"per_second\": {:.0}, \
-             \"recovered\": {}, \"late_refused\": {}, \"given_up\": {}, \"faults\": {{{}}}, \"halts\": {{{}}}, \"failures\": [{}]}}\n",
+             \"recovered\": {}, \"late_refused\": {}, \"given_up\": {}, \
+             \"faults\": {{{}}}, \"halts\": {{{}}}, \"failures\": [{}]}}\n",
             self.histories,
             self.events,
             self.rows,

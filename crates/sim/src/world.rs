@@ -49,7 +49,7 @@ pub struct History {
     pub recovered: u64,
     /// Inserts that the server refused for their deadline.
     pub late_refused: u64,
-    /// Tokens that were given up before their table forgot them.
+    /// Tokens that were given up since their table may have forgotten them.
     pub given_up: u64,
     /// Rows in all tables at the end.
     pub rows: u64,
@@ -82,7 +82,7 @@ pub struct World {
     pub(crate) queries: BTreeMap<u64, crate::agenda::Sender>,
     /// Inserts that the server refused for their deadline.
     pub(crate) late_refused: u64,
-    /// Tokens that were given up before their table forgot them.
+    /// Tokens that were given up since their table may have forgotten them.
     pub(crate) given_up: u64,
     /// Claims that somebody else's life had left.
     pub(crate) recovered: u64,

@@ -136,7 +136,6 @@ impl Pump {
                 self.build_again(out);
             }
         }
-        self.send_what_was_held(moment, out);
     }
 
     /// Writes the exclusion of these rows down, if none of them can be in the table, now or later.
@@ -232,15 +231,6 @@ impl Pump {
         let attempt = in_flight.pending.get_mut(&table).expect("a table that is searched is pending");
         attempt.fruitless += 1;
         attempt.wait(verdict::pause_in_doubt(attempt.count, moment.entropy), moment.now);
-    }
-
-    /// Targets whose turn came while a search went on.
-    fn send_what_was_held(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &self.work else { return };
-        let is_over = in_flight.isolating == Isolating::No;
-        if is_over && !self.stopped && in_flight.pending.values().all(Attempt::is_held) {
-            self.send_next_targets(moment, out);
-        }
     }
 
     /// Sends again, or looks first whether the owner of the first partition has excluded rows meanwhile.

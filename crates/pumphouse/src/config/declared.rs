@@ -51,12 +51,13 @@ const CLICKHOUSE: &[Key] = &[
         .example("10s"),
     Key::new("start_retries", Kind::Number(1, 1_000_000), Is("30"))
         .doc(
-            "Attempts to reach a server at start of `run` and `apply`, before the process gives up with \
-             exit code 69. After the first success `run` waits without limit. Other commands ask three times.",
+            "Attempts to reach each server, Kafka as well, when `run` or `apply` starts, before it gives up with \
+             exit code 69. After the first success `run` waits without limit. `audit`, `explain`, `settings` and \
+             `dead` try at most three times.",
         )
         .example("30"),
     Key::new("start_retry_every", Kind::Duration(10, 10 * MINUTE), Is("2s"))
-        .doc("Pause between these attempts.")
+        .doc("Pause between these attempts; at most 1 s for `audit`, `explain`, `settings` and `dead`.")
         .example("2s"),
     Key::new(
         "compression",

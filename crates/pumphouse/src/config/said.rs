@@ -122,14 +122,14 @@ pub(super) fn read(text: &str) -> Result<Node, NotYaml> {
     Ok(tree.root.unwrap_or(Node { place: Place::START, said: Said::Nothing }))
 }
 
-/// What most likely mends what the parser says; nothing where it says something else.
+/// What most likely mends what the parser says, by its words, since it has no codes; a test holds them.
 fn remedy(info: &str) -> &'static str {
     const REMEDIES: &[(&str, &str)] = &[
         ("tabs", "; indent with spaces"),
         ("mapping values", "; put a value that has `: ` in it into quotes, each key on a line of its own"),
-        ("quoted scalar", "; a quote is not closed here or above"),
-        ("flow sequence", "; a `[` is not closed here or above"),
-        ("flow mapping", "; a `{` is not closed here or above"),
+        ("quoted scalar", "; close the quote here or above"),
+        ("flow sequence", "; close the `[` here or above"),
+        ("flow mapping", "; close the `{` here or above"),
     ];
     REMEDIES.iter().find(|(says, _)| info.contains(says)).map_or("", |(_, remedy)| remedy)
 }
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(mends("a:\n\tb: c\n").as_deref(), Some("indent with spaces"));
         let colon = "put a value that has `: ` in it into quotes, each key on a line of its own";
         assert_eq!(mends("a: b: c\n").as_deref(), Some(colon));
-        let open = |what: &str| Some(format!("a {what} is not closed here or above"));
+        let open = |what: &str| Some(format!("close the {what} here or above"));
         assert_eq!(mends("a: [b, c\n"), open("`[`"));
         assert_eq!(mends("a: {b: c\n"), open("`{`"));
         assert_eq!(mends("a: \"b\nc: d\n"), open("quote"));

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -348,8 +347,7 @@ fn rebuilt(
         let held = until_answered(mailbox, "what landed of a superseded batch", held);
         payload = payload.without(&held.ok_or(ReadError::Cancelled)?, &sink.targets);
     }
-    // An earlier owner may have sent it.
-    payload.in_doubt.store(true, Ordering::Relaxed);
+    payload.may_have_been_sent();
     crash::reached(Point::Rebuilt);
     Ok((Arc::new(payload), filled))
 }

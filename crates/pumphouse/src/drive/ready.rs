@@ -12,31 +12,23 @@ use crate::fault::{Code, Fault};
 use crate::source::kafka::{lookup, properties};
 use crate::telemetry;
 
-/// How often a server is asked before it counts as away, and how long the pauses are.
+/// How often a server is asked before it counts as away, at least once, and the pause between two attempts.
 #[derive(Clone, Copy)]
-struct Patience {
+struct Retries {
     attempts: u32,
-    every: Duration,
+    pause: Duration,
 }
 
-impl Patience {
+impl Retries {
     /// As `clickhouse.start_*` say.
     fn at_start(clickhouse: &ClickHouse) -> Self {
-        Self { attempts: clickhouse.start_retries.get(), every: clickhouse.start_retry_every }
+        Self { attempts: clickhouse.start_retries.get(), pause: clickhouse.start_retry_every }
     }
 
-    /// Three attempts a second apart, or fewer where the configuration says so.
-    fn of_a_person(clickhouse: &ClickHouse) -> Self {
+    /// Three attempts a second apart, or what the configuration says where that is less.
+    fn while_somebody_waits(clickhouse: &ClickHouse) -> Self {
         let at_start = Self::at_start(clickhouse);
-        Self { attempts: at_start.attempts.min(3), every: at_start.every.min(Duration::from_secs(1)) }
-    }
-
-    fn spent(self) -> String {
-        let seconds = (self.every * (self.attempts - 1)).as_secs_f64();
-        match self.attempts {
-            1 => "no answer".to_owned(),
-            of => format!("no answer after {of} attempts over {seconds:.0} s"),
-        }
+        Self { attempts: at_start.attempts.min(3), pause: at_start.pause.min(Duration::from_secs(1)) }
     }
 }
 
@@ -72,22 +64,22 @@ pub fn client(clickhouse: &ClickHouse) -> Result<Client, Fault> {
 /// # Errors
 /// PH-0010 when the last attempt failed.
 pub async fn reach_at_start(clickhouse: &ClickHouse) -> Result<Client, Fault> {
-    reach(clickhouse, Patience::at_start(clickhouse)).await
+    reach(clickhouse, Retries::at_start(clickhouse)).await
 }
 
-/// The same for a command that somebody waits for: a server that is away is told within seconds.
+/// The same for a command that somebody waits for: at most three attempts, at most a second apart.
 ///
 /// # Errors
-/// PH-0010 when the third attempt failed.
+/// PH-0010 when the last attempt failed.
 pub async fn reach_now(clickhouse: &ClickHouse) -> Result<Client, Fault> {
-    reach(clickhouse, Patience::of_a_person(clickhouse)).await
+    reach(clickhouse, Retries::while_somebody_waits(clickhouse)).await
 }
 
-async fn reach(clickhouse: &ClickHouse, patience: Patience) -> Result<Client, Fault> {
+async fn reach(clickhouse: &ClickHouse, retries: Retries) -> Result<Client, Fault> {
     let client = client(clickhouse)?;
     let server = format!("ClickHouse at {}", client.url(0));
     let answered =
-        retried(&server, patience, || async { client.select_one().await.map_err(|e| e.to_string()) });
+        retried(&server, retries, || async { client.select_one().await.map_err(|e| e.to_string()) });
     answered.await.map_err(|error| Fault::new(Code::ClickHouseUnreachable, server, error))?;
     Ok(client)
 }
@@ -113,7 +105,7 @@ async fn topic(settings: &Settings, stream: &Stream, topic: &str) -> Result<usiz
     let created = config.create::<BaseConsumer>();
     let consumer = created.map_err(|error| Fault::new(Code::KafkaRefuses, &server, error.to_string()))?;
     let consumer = std::sync::Arc::new(consumer);
-    let asked = retried(&server, Patience::at_start(&settings.clickhouse), || {
+    let asked = retried(&server, Retries::at_start(&settings.clickhouse), || {
         let (consumer, topic) = (std::sync::Arc::clone(&consumer), topic.to_owned());
         async move {
             let count = move || match lookup::partition_count(&consumer, &topic) {
@@ -131,12 +123,12 @@ async fn topic(settings: &Settings, stream: &Stream, topic: &str) -> Result<usiz
     })
 }
 
-/// Asks until there is an answer or `patience` is spent.
-async fn retried<T, F>(server: &str, patience: Patience, mut ask: impl FnMut() -> F) -> Result<T, String>
+/// Asks until there is an answer or `retries` are spent.
+async fn retried<T, F>(server: &str, retries: Retries, mut ask: impl FnMut() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, String>>,
 {
-    let of = patience.attempts;
+    let of = retries.attempts;
     let mut last = String::new();
     for attempt in 1..=of {
         match ask().await {
@@ -147,8 +139,9 @@ where
             }
         }
         if attempt < of {
-            tokio::time::sleep(patience.every).await;
+            tokio::time::sleep(retries.pause).await;
         }
     }
-    Err(format!("{}: {last}", patience.spent()))
+    let tried = if of == 1 { String::new() } else { format!(" to {of} attempts, {:?} apart", retries.pause) };
+    Err(format!("no answer{tried}: {last}"))
 }

@@ -75,15 +75,16 @@ impl Budgets {
     }
 }
 
-/// Until when an insert of `claim` may be sent again to a server under its token, after all that came into its table since
-/// the claim was made; `None` where the token may be forgotten. For ever where the table can't tell. Parts that were not
-/// written since then hold none of what came.
+/// Until when an insert of `claim` may start again under its token, by the clock of `server`, which is asked what came into
+/// the table since; `None` where the token may be forgotten, the end of time where the table can't tell. Parts that were not
+/// written since the claim hold none of what came.
 ///
 /// # Errors
 /// When the table can't be asked now.
 pub async fn remembered_until(
     client: &Client,
-    (target, server): (&Target, usize),
+    target: &Target,
+    server: usize,
     claim: &Claim,
 ) -> Result<Option<ServerTime>, QueryError> {
     #[derive(Deserialize)]

@@ -88,7 +88,7 @@ impl Sink {
             }
         };
         let server = payload.in_doubt_at().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
-        let deadline = match self.deadline((target, server), order, payload).await {
+        let deadline = match self.deadline(target, server, order, payload).await {
             Ok(deadline) => deadline,
             Err(instead) => return instead,
         };
@@ -146,7 +146,8 @@ impl Sink {
     /// forgotten its token, what is answered instead.
     async fn deadline(
         &self,
-        (target, server): (&Target, usize),
+        target: &Target,
+        server: usize,
         order: &Order,
         payload: &Payload,
     ) -> Result<ServerTime, Input> {
@@ -161,11 +162,11 @@ impl Sink {
         if !payload.is_in_doubt() {
             return Ok(order.deadline);
         }
-        match budgets::remembered_until(&self.client, (target, server), &order.claim).await {
+        match budgets::remembered_until(&self.client, target, server, &order.claim).await {
             Ok(Some(until)) => Ok(order.deadline.min(until)),
             Ok(None) => {
                 let code = Code::TokenForgotten.number();
-                tracing::warn!(table = name, %batch, code, "the table may have forgotten the batch's token");
+                tracing::warn!(table = name, %batch, code, "{}", event::TOKEN_FORGOTTEN);
                 Err(Input::TokenForgotten(batch))
             }
             Err(error) => {

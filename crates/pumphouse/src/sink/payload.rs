@@ -36,7 +36,7 @@ pub struct Payload {
     /// The server that got the batch, once an answer left it in doubt: no other one may get it then.
     in_doubt_at: OnceLock<usize>,
     /// Set once it may have been sent without an answer, by whomever: from then on "done" is looked at more closely.
-    pub in_doubt: AtomicBool,
+    in_doubt: AtomicBool,
     strain: Mutex<Option<Refusal>>,
     /// What it was built from, where Kafka no longer holds all that its claim covers.
     pub left: Option<BTreeMap<Partition, Range>>,
@@ -111,6 +111,11 @@ impl Payload {
     pub fn leave_in_doubt(&self, server: usize) {
         self.in_doubt.store(true, Ordering::Relaxed);
         self.in_doubt_at.get_or_init(|| server);
+    }
+
+    /// Somebody else may have sent it.
+    pub fn may_have_been_sent(&self) {
+        self.in_doubt.store(true, Ordering::Relaxed);
     }
 
     /// Whether it may have been sent without an answer, by whomever: rows of it may be in a table.

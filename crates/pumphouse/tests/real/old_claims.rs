@@ -35,15 +35,7 @@ fn an_old_batch_of_which_half_landed_is_superseded_by_the_other_half() {
     let database = &world.database;
     let mut first = run(&world, &file);
     first.wait_for_line(&["partitions assigned", "partitions=[Partition("]);
-    for statement in [
-        format!("CREATE TABLE {database}.nowhere (n UInt8) ENGINE = Null"),
-        format!(
-            "CREATE MATERIALIZED VIEW {database}.slow TO {database}.nowhere AS SELECT sleep(3) AS n \
-             FROM {database}.events LIMIT 1"
-        ),
-    ] {
-        told(pair.clickhouse.query(&statement));
-    }
+    slow_down(&pair, database, "1");
     produce(&world, 0..EVENTS);
     // The server goes on with what it has begun.
     let running = "SELECT count() FROM system.processes WHERE startsWith(query_id, 'ph-')";
@@ -66,7 +58,7 @@ fn an_old_batch_of_which_half_landed_is_superseded_by_the_other_half() {
     assert_eq!(rows(&pair, &world), EVENTS, "{}", second.log());
 }
 
-/// The first attempt lands and runs into its timeout; before the second, somebody else takes all entries of the window.
+/// The first attempt lands and runs into its timeout; meanwhile somebody else takes all entries of the window.
 #[test]
 fn a_batch_whose_token_others_pushed_out_before_its_first_retry_is_not_sent_again() {
     let pair = Pair::own();
@@ -77,15 +69,7 @@ fn a_batch_whose_token_others_pushed_out_before_its_first_retry_is_not_sent_agai
     )));
     let mut pump = run(&world, &file);
     pump.wait_for_line(&["partitions assigned", "partitions=[Partition("]);
-    for statement in [
-        format!("CREATE TABLE {database}.nowhere (slept UInt8) ENGINE = Null"),
-        format!(
-            "CREATE MATERIALIZED VIEW {database}.slow TO {database}.nowhere AS SELECT sleep(3) AS slept \
-             FROM {database}.events WHERE n < 4 LIMIT 1"
-        ),
-    ] {
-        told(pair.clickhouse.query(&statement));
-    }
+    slow_down(&pair, database, "n < 4");
     produce(&world, 0..4);
     wait_for_rows(&pair, &world, 4);
     told(pair.clickhouse.query(&format!(
@@ -100,6 +84,19 @@ fn a_batch_whose_token_others_pushed_out_before_its_first_retry_is_not_sent_agai
     wait_for_rows(&pair, &world, 1508);
     assert_eq!(pump.terminate(), Some(0), "{}", pump.log());
     assert_eq!((rows(&pair, &world), distinct(&pair, &world)), (1508, 1508), "{}", pump.log());
+}
+
+/// From here on an insert that brings such rows takes three seconds more.
+fn slow_down(pair: &Pair, database: &str, filter: &str) {
+    for statement in [
+        format!("CREATE TABLE {database}.nowhere (slept UInt8) ENGINE = Null"),
+        format!(
+            "CREATE MATERIALIZED VIEW {database}.slow TO {database}.nowhere AS SELECT sleep(3) AS slept \
+             FROM {database}.events WHERE {filter} LIMIT 1"
+        ),
+    ] {
+        told(pair.clickhouse.query(&statement));
+    }
 }
 
 fn ground(pair: &Pair, name: &str) -> (World, PathBuf) {

@@ -1,7 +1,5 @@
 //! What keeps a process from starting: tables that can't be exact, servers and topics that are not there, mistakes.
 
-use std::time::{Duration, Instant};
-
 use crate::story::{Plan, Story};
 use crate::world::{Pair, Pump, told};
 
@@ -65,17 +63,15 @@ fn an_unreachable_clickhouse_is_tried_as_often_as_said_and_each_attempt_is_logge
 }
 
 #[test]
-fn a_command_that_somebody_waits_for_tells_within_seconds_that_clickhouse_is_away() {
+fn a_command_that_somebody_waits_for_gives_clickhouse_up_after_three_attempts() {
     let story = Story::new(Pair::shared(), "away", Plan::default());
     let text =
         told(std::fs::read_to_string(&story.file)).replace(&story.world.clickhouse_url, &closed("http://"));
     told(std::fs::write(&story.file, text));
     let file = story.file.to_string_lossy().into_owned();
-    let begun = Instant::now();
     let mut audit = story.world.start(&["audit", "-c", &file]);
     assert_eq!(audit.wait(), Some(69), "{}", audit.log());
-    audit.wait_for_line(&["PH-0010", "no answer after 3 attempts over 2 s"]);
-    assert!(begun.elapsed() < Duration::from_secs(30), "of the minute that `run` waits");
+    audit.wait_for_line(&["PH-0010", "no answer to 3 attempts, 1s apart"]);
 }
 
 #[test]

@@ -262,7 +262,7 @@ impl Pump {
             Input::GapsAnswered(order, answer) => self.gaps_answered(order, answer, moment, out),
             Input::Probed(batch, landed) => self.probed(batch, landed, moment, out),
             Input::Surveyed(batch, survey) => self.surveyed(batch, survey, moment, out),
-            Input::TokenForgotten(batch) => self.token_forgotten(batch, moment, out),
+            Input::TokenForgotten(batch, table) => self.token_forgotten((batch, table), moment, out),
             Input::Inserted(batch, table) => self.inserted(batch, table, moment, out),
             Input::InsertUnknown(batch, table) => self.insert_unknown(batch, table, moment, out),
             Input::InsertRefused(batch, table, refusal) => {

@@ -12,6 +12,9 @@ use std::time::Duration;
 use crate::claim::BatchId;
 use crate::moment::ServerTime;
 
+/// No partition gets another owner, who reads its claim and sends it, in less.
+const FOUND_AFTER: Duration = Duration::from_secs(2);
+
 /// What one process adds to the window of one table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
@@ -61,6 +64,18 @@ impl Budget {
     pub fn waits_for(&self) -> Option<BatchId> {
         self.in_doubt.iter().min_by_key(|(_, added)| **added).map(|(batch, _)| *batch)
     }
+}
+
+/// Whether an insert is sent for the first time, so soon after its claim that no other owner can have found that: only
+/// then a table need not be asked before it. The deadline lies `insert_timeout` behind the moment of sending.
+#[must_use]
+pub fn is_surely_first(
+    attempt: u32,
+    claimed_at: ServerTime,
+    deadline: ServerTime,
+    insert_timeout: Duration,
+) -> bool {
+    attempt == 1 && deadline <= claimed_at.after(insert_timeout).after(FOUND_AFTER)
 }
 
 /// Until when, by the server's clock, an insert may start again under the token of a claim made at `since`, if `added`
@@ -119,6 +134,14 @@ mod tests {
         assert!(!budget.begin(OTHER, 500));
         budget.end(OURS);
         assert!(budget.begin(OTHER, 500));
+    }
+
+    #[test]
+    fn only_what_was_claimed_just_now_and_never_sent_is_surely_sent_first() {
+        let (claimed_at, minute) = (ServerTime(5_000), Duration::from_mins(1));
+        let at_once = |attempt| is_surely_first(attempt, claimed_at, ServerTime(67_000), minute);
+        assert!(at_once(1) && !at_once(2));
+        assert!(!is_surely_first(1, claimed_at, ServerTime(67_001), minute), "its sender slept");
     }
 
     #[test]

@@ -323,7 +323,7 @@ impl World {
             return self.step(member, Input::InsertRefused(batch, table, Refusal::Deadline));
         }
         if self.tables.may_have_forgotten(&insert) {
-            return self.step(member, Input::TokenForgotten(batch));
+            return self.step(member, Input::TokenForgotten(batch, table));
         }
         let answer = match self.random.u8(..12) {
             0 => Input::InsertUnknown(batch, table),

@@ -96,6 +96,15 @@ fn inserting() -> (Pump, BatchId) {
     (pump, claim.id)
 }
 
+/// The same once its first attempt was in doubt and the second is ordered.
+fn inserting_again() -> (Pump, BatchId) {
+    let (mut pump, batch) = inserting();
+    assert_eq!(pump.step(&at(5), Input::InsertUnknown(batch, TABLE)), []);
+    let again = pump.step(&at(5_000), Input::Tick);
+    assert!(matches!(again[..], [Effect::Insert { attempt: 2, .. }]), "{again:?}");
+    (pump, batch)
+}
+
 fn commit(effects: &[Effect]) -> CommitId {
     let found = effects.iter().find_map(|effect| match effect {
         Effect::Commit(id, _) => Some(*id),
@@ -109,20 +118,30 @@ fn is_survey(effects: &[Effect]) -> bool {
 }
 
 #[test]
-fn a_batch_whose_token_may_be_forgotten_is_sent_no_more() {
-    let (mut pump, batch) = inserting();
-    assert_eq!(pump.step(&at(5), Input::TokenForgotten(OTHER)), [], "of an earlier batch");
-    let given_up = pump.step(&at(6), Input::TokenForgotten(batch));
+fn a_batch_in_doubt_whose_token_may_be_forgotten_is_sent_no_more() {
+    let (mut pump, batch) = inserting_again();
+    assert_eq!(pump.step(&at(5_001), Input::TokenForgotten(OTHER, TABLE)), [], "of an earlier batch");
+    let given_up = pump.step(&at(5_002), Input::TokenForgotten(batch, TABLE));
     assert_eq!(given_up, [Effect::Forget(batch, Outcome::Superseded)]);
     assert_eq!(pump.step(&at(10_000), Input::Tick), [], "somebody may still insert it");
     assert!(is_survey(&pump.step(&at(HOUR), Input::Tick)));
 }
 
 #[test]
-fn a_survey_counts_once_it_was_asked_for_and_for_its_own_batch() {
+fn a_batch_that_was_never_sent_is_claimed_again_at_once_where_its_token_may_be_forgotten() {
     let (mut pump, batch) = inserting();
-    pump.step(&at(5), Input::TokenForgotten(batch));
-    assert_eq!(pump.step(&at(6), Input::Surveyed(batch, Survey::Over)), [], "nobody asked yet");
+    let given_up = pump.step(&at(5), Input::TokenForgotten(batch, TABLE));
+    assert!(
+        matches!(given_up[..], [Effect::Forget(forgotten, Outcome::Reclaimed), Effect::Commit(..)] if forgotten == batch),
+        "{given_up:?}"
+    );
+}
+
+#[test]
+fn a_survey_counts_once_it_was_asked_for_and_for_its_own_batch() {
+    let (mut pump, batch) = inserting_again();
+    pump.step(&at(5_001), Input::TokenForgotten(batch, TABLE));
+    assert_eq!(pump.step(&at(5_002), Input::Surveyed(batch, Survey::Over)), [], "nobody asked yet");
     assert!(is_survey(&pump.step(&at(HOUR), Input::Tick)));
     assert_eq!(pump.step(&at(HOUR + 1), Input::Surveyed(OTHER, Survey::Over)), []);
     assert_eq!(pump.step(&at(HOUR + 2), Input::Surveyed(batch, Survey::NotYet)), []);
@@ -168,10 +187,19 @@ fn a_lane_that_stops_leaves_the_claim_it_was_recovering_to_the_next_owner() {
     let left = pump.step(&at(3), Input::Drain(Time(10_000)));
     assert_eq!(left, [Effect::Forget(BATCH, Outcome::Left), Effect::Leave]);
 
-    let (mut pump, batch) = inserting();
-    pump.step(&at(5), Input::TokenForgotten(batch));
-    let left = pump.step(&at(6), Input::Drain(Time(10_000)));
+    let (mut pump, batch) = inserting_again();
+    pump.step(&at(5_001), Input::TokenForgotten(batch, TABLE));
+    let left = pump.step(&at(5_002), Input::Drain(Time(10_000)));
     assert_eq!(left, [Effect::Forget(batch, Outcome::Left), Effect::Leave]);
+
+    let claim = claim(1, Vec::new());
+    let mut pump = recovering(&claim);
+    commit(&pump.step(&at(3), never_whole(&claim)));
+    assert_eq!(
+        pump.step(&at(4), Input::Lost),
+        [Effect::Forget(BATCH, Outcome::Left)],
+        "while it is being dropped"
+    );
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl World {
             }
             None => {
                 self.given_up += 1;
-                Note::Inserted(sender, Input::TokenForgotten(batch))
+                Note::Inserted(sender, Input::TokenForgotten(batch, TableId(table)))
             }
             Some(until) => {
                 insert.deadline = insert.deadline.min(until.0.div_euclid(1000));

@@ -1,11 +1,14 @@
 //! Carries out the pump's orders as `drive/orders.rs` does; between any two of them the process may end or be stopped.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pumphouse_core::claim::Claim;
+use pumphouse_core::moment::ServerTime;
 use pumphouse_core::offset::Partition;
 use pumphouse_core::pump::{Effect, Input, Outcome, TableId};
 use pumphouse_core::verdict::Halt;
+use pumphouse_core::window::is_surely_first;
 
 use crate::agenda::{Commit, Event, Sender};
 use crate::clickhouse::Insert;
@@ -74,8 +77,8 @@ impl World {
             Effect::DropRows(partitions) => {
                 self.members[index].open.retain(|partition, _| !partitions.contains(partition));
             }
-            Effect::Insert { claim, table, deadline, .. } => {
-                self.order_insert(index, &claim, table, deadline.0.div_euclid(1000));
+            Effect::Insert { claim, table, deadline, attempt } => {
+                self.order_insert(index, &claim, table, (deadline, attempt));
             }
             Effect::Forget(batch, outcome) => {
                 self.members[index].payloads.remove(&batch);
@@ -137,7 +140,13 @@ impl World {
         }
     }
 
-    fn order_insert(&mut self, index: usize, claim: &Claim, table: TableId, deadline: i64) {
+    fn order_insert(
+        &mut self,
+        index: usize,
+        claim: &Claim,
+        table: TableId,
+        (deadline, attempt): (ServerTime, u32),
+    ) {
         let member = &mut self.members[index];
         let Some(payload) = member.payloads.get(&claim.id).cloned() else { return };
         member.last_key += 1;
@@ -146,12 +155,15 @@ impl World {
         let sender = Sender { who, epoch, key };
         let bit = 1u8 << table.0;
         let any = payload.records.iter().any(|(.., targets)| targets & bit != 0);
-        let asks = member.in_doubt.contains(&claim.id) && self.setup.lineage;
+        let timeout = Duration::from_millis(self.setup.insert_timeout);
+        let is_first = is_surely_first(attempt, claim.claimed_at, deadline, timeout);
+        let asks = self.setup.lineage && (!is_first || member.in_doubt.contains(&claim.id));
         let delay = self.chance.between(0, 3);
         if !any {
             return self.tell_after(delay, who, Note::Inserted(sender, Input::Inserted(claim.id, table)));
         }
-        let insert = Insert { payload, table: table.0, deadline, entered: self.server.entered(table.0) };
+        let (deadline, entered) = (deadline.0.div_euclid(1000), self.server.entered(table.0));
+        let insert = Insert { payload, table: table.0, deadline, entered };
         if asks {
             let soon = self.chance.latency();
             return self.agenda.put(self.now + soon, Event::AskWindow(sender, insert));

@@ -78,7 +78,9 @@ pub(crate) fn fact(input: &Input) -> String {
         }
         Input::Inserted(id, table) => format!("{} is in table {}", batch(*id), table.0),
         Input::InsertUnknown(id, table) => format!("{} may be in table {}", batch(*id), table.0),
-        Input::TokenForgotten(id) => format!("the token of {} may be forgotten", batch(*id)),
+        Input::TokenForgotten(id, table) => {
+            format!("the token of {} may be forgotten in table {}", batch(*id), table.0)
+        }
         Input::Strained(refusal) => format!("a server fails an insert: {refusal:?}"),
         Input::InsertRefused(id, table, refusal) => {
             format!("{} is not in table {}: {refusal:?}", batch(*id), table.0)

@@ -75,8 +75,10 @@ impl Pump {
             _ => self.in_flight().map(|in_flight| in_flight.claim.id),
         };
         out.extend(batch.map(|batch| Effect::Forget(batch, Outcome::Left)));
-        if let Work::Committing { purpose: Purpose::Settle { batch, .. } | Purpose::Unclaim(batch), .. } =
-            &self.work
+        if let Work::Committing {
+            purpose: Purpose::Settle { batch, .. } | Purpose::Unclaim(batch) | Purpose::Drop(batch),
+            ..
+        } = &self.work
         {
             out.push(Effect::Forget(*batch, Outcome::Left));
         }

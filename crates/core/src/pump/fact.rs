@@ -83,8 +83,8 @@ pub enum Input {
     Probed(BatchId, Option<bool>),
     /// What a survey found out about a batch.
     Surveyed(BatchId, Survey),
-    /// So much came into a table since the claim was made that its token may be forgotten there.
-    TokenForgotten(BatchId),
+    /// So much came into a table since the claim was made that its token may be forgotten there; nothing was sent.
+    TokenForgotten(BatchId, TableId),
     /// The insert is done.
     Inserted(BatchId, TableId),
     /// The insert may or may not be done.

@@ -29,7 +29,6 @@ impl Pump {
     /// Replaces the batch at hand, which is too old to be sent: at once where nothing of it can have landed.
     pub(super) fn outgrown(&mut self, table: TableId, moment: &Moment, out: &mut Vec<Effect>) {
         let Work::Inserting(in_flight) = &mut self.work else { return };
-        let claim = in_flight.claim.clone();
         let pending = &mut in_flight.pending;
         if pending.values().any(|attempt| attempt.is_sent) {
             // An answer is still to come, and may settle it.
@@ -37,21 +36,32 @@ impl Pump {
             attempt.again_at = Some(moment.now.after(LOOK_AGAIN_AFTER));
             return;
         }
+        self.give_up(moment, out);
+    }
+
+    /// Sends the batch at hand no more: a retry could double its rows.
+    pub(super) fn token_forgotten(
+        &mut self,
+        (batch, table): (BatchId, TableId),
+        moment: &Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(in_flight) = self.inserting(batch) else { return };
+        let Some(attempt) = in_flight.pending.get_mut(&table) else { return };
+        attempt.is_sent = false;
+        self.give_up(moment, out);
+    }
+
+    /// Claims the batch at hand again where nothing of it can have landed; else finds out what has.
+    fn give_up(&mut self, moment: &Moment, out: &mut Vec<Effect>) {
+        let Work::Inserting(in_flight) = &self.work else { return };
+        let claim = in_flight.claim.clone();
         if self.is_untouched() {
             out.push(Effect::Forget(claim.id, Outcome::Reclaimed));
             let supersedes = claim.supersedes.clone();
             return self.replace(&claim, supersedes, moment, out);
         }
         self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
-    }
-
-    /// Sends the batch at hand no more: a retry could double its rows.
-    pub(super) fn token_forgotten(&mut self, batch: BatchId, moment: &Moment, out: &mut Vec<Effect>) {
-        let Work::Inserting(in_flight) = &self.work else { return };
-        if in_flight.claim.id == batch {
-            let claim = in_flight.claim.clone();
-            self.supersede(claim.clone(), Halt::TooOld(Box::new(claim)), moment, out);
-        }
     }
 
     /// Whether nothing of a batch can have landed by anybody: no insert of it is under way or was in doubt, and no

@@ -132,6 +132,10 @@ impl Lane {
 
     fn forget(&mut self, batch: BatchId, outcome: Outcome) {
         let payload = self.payloads.remove(&batch);
+        // First: an insert that waits for room looks at it once it has some.
+        if let Some(payload) = &payload {
+            payload.forget();
+        }
         self.shared.sink.budgets.iter().for_each(|budgets| budgets.forget(batch));
         self.refused = Arc::default();
         if let (Outcome::Settled | Outcome::Resent, Some(payload)) = (outcome, &payload) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pumphouse_clickhouse::client::{Client, QueryError};
+use pumphouse_clickhouse::exception::Kind;
 use pumphouse_clickhouse::quote;
 use pumphouse_core::claim::{BatchId, Claim};
 use pumphouse_core::moment::ServerTime;
@@ -68,7 +69,7 @@ impl Budgets {
         self.changed.notify_waiters();
     }
 
-    /// A batch is not this process's any more, or its token is not sent again.
+    /// A batch is not this lane's any more, or its token is not sent again.
     pub fn forget(&self, batch: BatchId) {
         self.tables.lock().values_mut().for_each(|budget| budget.end(batch));
         self.changed.notify_waiters();
@@ -80,12 +81,13 @@ impl Budgets {
 /// written since the claim hold none of what came.
 ///
 /// # Errors
-/// When the table can't be asked now.
+/// When the table can't be asked now, or not within `timeout`.
 pub async fn remembered_until(
     client: &Client,
     target: &Target,
     server: usize,
     claim: &Claim,
+    timeout: Duration,
 ) -> Result<Option<ServerTime>, QueryError> {
     #[derive(Deserialize)]
     struct Added {
@@ -94,15 +96,28 @@ pub async fn remembered_until(
     }
     let Some(lineage) = &target.lineage else { return Ok(Some(ServerTime(i64::MAX))) };
     let since = format!("fromUnixTimestamp64Milli({})", claim.claimed_at.0);
-    let sql = format!(
+    let all = format!(
         "SELECT uniqExact(_partition_id, {time}) AS added, toUnixTimestamp64Milli(now64(3)) AS now FROM {table} \
-         WHERE {time} > {since} AND _part IN (SELECT name FROM system.parts WHERE database = {database} \
-         AND table = {name} AND active AND modification_time >= toDateTime({since}) - 60)",
+         WHERE {time} > {since}",
         time = quote::name(&lineage.claimed_at),
         table = quote::table(&target.database, &target.table),
+    );
+    // What is merged between the two looks has a new name, and is not left out.
+    let young = format!(
+        "{all} AND _part NOT IN (SELECT name FROM system.parts WHERE database = {database} AND table = {name} \
+         AND modification_time < toDateTime({since}) - 60)",
         database = quote::text(&target.database),
         name = quote::text(&target.table),
     );
-    let Added { added, now } = client.query(&sql).at(server).row::<Added>().await?;
+    let limit = timeout.as_secs().saturating_sub(1).max(1).to_string();
+    let ask = async |sql: &str| {
+        let query = client.query(sql).at(server).timeout(timeout);
+        query.setting("max_execution_time", &limit).row::<Added>().await
+    };
+    let Added { added, now } = match ask(&young).await {
+        // The user may not read `system.parts`.
+        Err(QueryError::Server(error)) if error.kind == Kind::Access => ask(&all).await?,
+        answer => answer?,
+    };
     Ok(window::remembered_until(target.window, added, claim.claimed_at, ServerTime(now)))
 }

@@ -14,6 +14,7 @@ use pumphouse_core::moment::ServerTime;
 use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
 use pumphouse_core::verdict::Refusal;
+use pumphouse_core::window;
 
 use super::budgets::{self, Budgets};
 use super::mend::{Doubted, Trouble};
@@ -133,6 +134,9 @@ impl Sink {
                 }
             }
             InsertAnswer::Refused(refused) => {
+                if !payload.is_in_doubt() {
+                    self.has_its_answer(target, batch);
+                }
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
             }
         }
@@ -159,15 +163,22 @@ impl Sink {
             tracing::warn!(table = name, %batch, %in_doubt, code, "{}", event::INSERT_WAITS);
             return Err(not_sent);
         }
-        if !payload.is_in_doubt() {
+        if payload.is_forgotten() {
+            // While it waited for room. Nobody would give that back.
+            budgets.end(&name, batch);
+            return Err(not_sent);
+        }
+        let claimed_at = order.claim.claimed_at;
+        let is_first = window::is_surely_first(order.attempt, claimed_at, order.deadline, self.timeout);
+        if is_first && !payload.is_in_doubt() {
             return Ok(order.deadline);
         }
-        match budgets::remembered_until(&self.client, target, server, &order.claim).await {
+        match budgets::remembered_until(&self.client, target, server, &order.claim, self.timeout).await {
             Ok(Some(until)) => Ok(order.deadline.min(until)),
             Ok(None) => {
                 let code = Code::TokenForgotten.number();
                 tracing::warn!(table = name, %batch, code, "{}", event::TOKEN_FORGOTTEN);
-                Err(Input::TokenForgotten(batch))
+                Err(Input::TokenForgotten(batch, table))
             }
             Err(error) => {
                 tracing::warn!(table = name, %batch, %error, "the table can't be asked for its window yet");

@@ -37,6 +37,7 @@ pub struct Payload {
     in_doubt_at: OnceLock<usize>,
     /// Set once it may have been sent without an answer, by whomever: from then on "done" is looked at more closely.
     in_doubt: AtomicBool,
+    forgotten: AtomicBool,
     strain: Mutex<Option<Refusal>>,
     /// What it was built from, where Kafka no longer holds all that its claim covers.
     pub left: Option<BTreeMap<Partition, Range>>,
@@ -90,6 +91,7 @@ impl Payload {
             in_doubt_at: OnceLock::new(),
             left: None,
             in_doubt: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
             strain: Mutex::default(),
             part_rows,
             times,
@@ -111,6 +113,17 @@ impl Payload {
     pub fn leave_in_doubt(&self, server: usize) {
         self.in_doubt.store(true, Ordering::Relaxed);
         self.in_doubt_at.get_or_init(|| server);
+    }
+
+    /// It is not this lane's any more.
+    pub fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// Whether it is not this lane's any more.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
     }
 
     /// Somebody else may have sent it.

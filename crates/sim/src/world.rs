@@ -170,11 +170,12 @@ impl World {
         self.agenda.put(500, Event::Weather);
         self.run_until(self.setup.faults_until, false);
         self.heal();
-        // A refused row that is in doubt is superseded as often as a claim can be, until a person is called: by each lane in turn.
-        let proves_little = !self.setup.steady || self.setup.with_view;
-        let in_doubt = self.chance.struck(Fault::RowRefused) > 0 && proves_little;
+        // A token may live for less than a search takes: each refused row may cost a batch that is superseded, one in doubt as
+        // often as a claim can be, by each lane in turn.
+        let records: u64 = self.logs.iter().map(|log| log.records.len() as u64).sum();
         let lanes = self.members.len() as u64;
-        let times = if in_doubt { lanes * (SUPERSEDES_MAX as u64 + 2) } else { 2 };
+        let are_refused = self.chance.struck(Fault::RowRefused) > 0;
+        let times = if are_refused { records + lanes * (SUPERSEDES_MAX as u64 + 2) } else { 2 };
         let within = ARRIVES_WITHIN + times * (self.setup.safe_age + SUPERSEDED_AFTER);
         self.run_until(self.now + within, true);
         if self.failure.is_none() && !self.is_done() {

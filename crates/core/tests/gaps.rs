@@ -281,7 +281,10 @@ fn a_start_that_would_double_rows_halts_and_knows_where_to_go_on() {
 
 #[test]
 fn an_answer_to_an_earlier_question_marks_nothing() {
-    let (mut pump, order) = new(50);
-    let stale = OrderId(order.0 + 1);
-    assert_eq!(pump.step(&at(1), Input::Origins(stale, origin(Committed::Bare, 0))), []);
+    let (mut pump, earlier) = new(50);
+    pump.step(&at(1), Input::Lost);
+    let stored = Stored { offset: Offset(50), metadata: None };
+    let asked = pump.step(&at(2), Input::Assigned(BTreeMap::from([(HERE, stored)])));
+    assert!(matches!(asked[..], [Effect::AskOrigins(..)]), "{asked:?}");
+    assert_eq!(pump.step(&at(3), Input::Origins(earlier, origin(Committed::Bare, 0))), []);
 }

@@ -247,3 +247,13 @@ fn a_batch_that_the_owner_of_another_partition_may_have_sent_is_not_claimed_agai
         assert_eq!(*forgotten, batch);
     }
 }
+
+#[test]
+fn a_lane_whose_membership_ends_forgets_the_batch_that_it_was_recovering_or_superseding() {
+    let mut pump = recovering(&claim(1, Vec::new()));
+    assert_eq!(pump.step(&at(3), Input::Lost), [Effect::Forget(BATCH, Outcome::Left)]);
+
+    let (mut pump, batch) = inserting_again();
+    pump.step(&at(5_001), Input::TokenForgotten(batch, TABLE));
+    assert_eq!(pump.step(&at(5_002), Input::Lost), [Effect::Forget(batch, Outcome::Left)]);
+}

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pumphouse_clickhouse::arrow_stream::Body;
 use pumphouse_clickhouse::client::Client;
 use pumphouse_clickhouse::exception::Kind;
 use pumphouse_clickhouse::insert::{Doubt, Insert, InsertAnswer, Refusal as Refused};
-use pumphouse_core::claim::{BatchId, Claim};
+use pumphouse_core::claim::Claim;
 use pumphouse_core::moment::ServerTime;
 use pumphouse_core::pump::{Input, TableId};
 use pumphouse_core::token::token;
@@ -80,13 +81,9 @@ impl Sink {
 
     async fn insert_into(&self, target: &Target, order: &Order, payload: &Arc<Payload>) -> Input {
         let (batch, table) = (order.claim.id, order.table);
-        let body = match payload.body(usize::from(table.0)).await {
-            Ok(Some(body)) => body,
-            Ok(None) => return Input::Inserted(batch, table),
-            Err(error) => {
-                tracing::error!(%batch, %error, "a batch could not be encoded");
-                return Input::InsertRefused(batch, table, Refusal::Block);
-            }
+        let body = match encoded(order, payload).await {
+            Ok(body) => body,
+            Err(instead) => return instead,
         };
         let server = payload.in_doubt_at().unwrap_or_else(|| self.server.load(Ordering::Relaxed));
         let deadline = match self.deadline(target, server, order, payload).await {
@@ -110,21 +107,14 @@ impl Sink {
         self.crash_within(&insert).await;
         let answer = self.client.insert(&insert).await;
         report(order, target, &answer);
-        match answer {
+        let fact = match answer {
             InsertAnswer::Done if payload.is_in_doubt() => {
                 let sent = payload.part_rows.get(usize::from(table.0)).copied().unwrap_or_default();
                 let there = payload.order_of_what_is_left(order);
                 let order = there.as_ref().unwrap_or(order);
-                let answer = look_again(&Doubted { sink: self, target, order, body, sent, server }).await;
-                if matches!(answer, Input::Inserted(..)) {
-                    self.has_its_answer(target, batch);
-                }
-                answer
+                look_again(&Doubted { sink: self, target, order, body, sent, server }).await
             }
-            InsertAnswer::Done => {
-                self.has_its_answer(target, batch);
-                Input::Inserted(batch, table)
-            }
+            InsertAnswer::Done => Input::Inserted(batch, table),
             InsertAnswer::Unknown(doubt) => {
                 payload.leave_in_doubt(server);
                 payload.strained(strain_of(&doubt));
@@ -134,16 +124,14 @@ impl Sink {
                 }
             }
             InsertAnswer::Refused(refused) => {
-                if !payload.is_in_doubt() {
-                    self.has_its_answer(target, batch);
-                }
                 Input::InsertRefused(batch, table, self.refusal(&refused, server))
             }
+        };
+        let is_refused = matches!(fact, Input::InsertRefused(..)) && !payload.is_in_doubt();
+        if is_refused || matches!(fact, Input::Inserted(..)) {
+            self.budgets.iter().for_each(|budgets| budgets.end(&target.name(), batch));
         }
-    }
-
-    fn has_its_answer(&self, target: &Target, batch: BatchId) {
-        self.budgets.iter().for_each(|budgets| budgets.end(&target.name(), batch));
+        fact
     }
 
     /// Until when the insert may land; or, where it is not sent because the window has no room for it now, or may have
@@ -209,6 +197,19 @@ impl Sink {
                 Refusal::NotSent
             }
             Refused::Server(error) => refusal_of(error.kind),
+        }
+    }
+}
+
+/// The rows of a table as they are sent; or, where there are none or they can't be encoded, what is answered instead.
+async fn encoded<'a>(order: &Order, payload: &'a Arc<Payload>) -> Result<&'a Body, Input> {
+    let (batch, table) = (order.claim.id, order.table);
+    match payload.body(usize::from(table.0)).await {
+        Ok(Some(body)) => Ok(body),
+        Ok(None) => Err(Input::Inserted(batch, table)),
+        Err(error) => {
+            tracing::error!(%batch, %error, "a batch could not be encoded");
+            Err(Input::InsertRefused(batch, table, Refusal::Block))
         }
     }
 }
